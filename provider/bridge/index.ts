@@ -1,0 +1,21 @@
+import type { Kind } from "../kind";
+import { refine, schema } from "./args";
+import { type Facts, parse, query } from "./parse";
+import { blocked, ensure, remove } from "./render";
+
+export const bridge: Kind<typeof schema.shape, Facts> = {
+  name: "Bridge",
+  schema,
+  refine,
+  identity: ["name"],
+  deleteBeforeReplace: true,
+  id: (d) => d.name,
+  query,
+  parse,
+  ensure,
+  keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
+  remove,
+  blocked,
+  exposure: ({ facts }, after) => ({ links: [...Object.keys(facts.members), ...(after?.vrf ? [after.vrf] : [])] }),
+  outputs: ({ ifindex, macAddress, addresses }) => ({ ifindex, macAddress, addresses }),
+};

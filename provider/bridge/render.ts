@@ -1,0 +1,193 @@
+import { createHash } from "node:crypto";
+import { HostnetError } from "../errors";
+import { sameSubnet } from "../formats/cidr";
+import { addAddress, deleteAddress, setLink } from "../formats/link";
+import { convergeRoutes } from "../formats/route";
+import type { Last, Observed, Step } from "../kind";
+import type { Bridge, Port, schema } from "./args";
+import type { Facts, Member } from "./parse";
+import { parseVlans } from "./vlans";
+
+type Shape = typeof schema.shape;
+type Seen = Observed<Shape, Facts>;
+
+export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): readonly Step[] {
+  const { state, facts } = before;
+  for (const { name } of d.ports ?? []) requirePort(name, d.name, facts.members[name]);
+  if (d.vrf !== undefined && facts.table === undefined) throw new HostnetError(`vrf: ${d.vrf} is no VRF of the host`);
+  const bounced = facts.master !== d.vrf && (d.vrf !== undefined || last?.desired.vrf !== undefined) && state !== undefined;
+  return [
+    ...device(d, state, facts),
+    ...released(d, before, last),
+    ...(d.ports ?? []).flatMap((port) => attach(d, port, state?.ports?.find((p) => p.name === port.name), facts)),
+    ...vlanSteps(d.name, d.vlans, state?.vlans, ["self"]),
+    ...membership(d, state, facts, last),
+    ...(d.up !== state?.up ? [setLink(d.name, d.up ? "up" : "down")] : []),
+    ...addresses(d, before, bounced),
+    ...convergeRoutes(through(d), bounced ? [] : through(state), facts.table ?? 254),
+  ];
+}
+
+/** A bridge that still has others' ports is not deleted: that would cut off guests that nobody mentioned. */
+export function blocked({ facts }: Seen): string | undefined {
+  return facts.taps.length === 0 ? undefined : `${facts.taps.join(", ")} of others are still attached to it`;
+}
+
+export function remove({ state, facts }: Seen, { desired }: Last<Shape, Facts>): readonly Step[] {
+  const members = (desired.ports ?? []).filter(({ name }) => facts.members[name]);
+  return [
+    ...(state ? [{ argv: ["ip", "link", "del", "dev", desired.name, "type", "bridge"] }] : []),
+    ...members.flatMap(({ name }) => {
+      const { master } = facts.members[name]!;
+      const ours = master === undefined || master === desired.name;
+      return ours && facts.found[name]?.up === false ? [setLink(name, "down")] : [];
+    }),
+  ];
+}
+
+function requirePort(name: string, bridge: string, member?: Member): void {
+  if (!member) throw new HostnetError(`ports: ${name} does not exist on the host`);
+  if (member.master === bridge) return;
+  if (member.master) throw new HostnetError(`ports: ${name} is a member of ${member.master}: release it there first`);
+  if (member.addresses.length > 0) {
+    throw new HostnetError(
+      `ports: ${name} carries ${member.addresses.join(", ")}, which a port cannot keep (takeAddresses is not supported yet)`,
+    );
+  }
+}
+
+/** The kernel's words for the fields, with times in hundredths of a second. */
+function options(d: Partial<Bridge>): Record<string, string | undefined> {
+  const text = (value?: string | number | boolean) => (value === undefined ? undefined : String(Number(value)));
+  const hundredths = (seconds?: number) => (seconds === undefined ? undefined : String(seconds * 100));
+  return {
+    vlan_filtering: text(d.vlanFiltering),
+    vlan_protocol: d.vlanProtocol,
+    vlan_default_pvid: text(d.defaultPvid),
+    priority: text(d.priority),
+    max_age: hundredths(d.maxAge),
+    hello_time: hundredths(d.helloTime),
+    forward_delay: hundredths(d.forwardDelay),
+    stp_state: text(d.stp),
+    ageing_time: hundredths(d.ageingTime),
+    mcast_snooping: text(d.multicastSnooping),
+    group_fwd_mask: text(d.groupForwardMask),
+  };
+}
+
+function device(d: Bridge, state: Bridge | undefined, { machineId }: Facts): Step[] {
+  const now = options(state ?? {});
+  const set = Object.entries(options(d)).flatMap(([word, value]) =>
+    value !== undefined && value !== now[word] ? [word, value] : [],
+  );
+  if (!state) {
+    // An address of its own from the start: else udev gives it one seconds later, or it follows the lowest port.
+    const own = d.macAddress ?? stableMac(machineId, d.name);
+    const size = d.mtu === undefined ? [] : ["mtu", String(d.mtu)];
+    return [{ argv: ["ip", "link", "add", "name", d.name, "address", own, ...size, "type", "bridge", ...set] }];
+  }
+  return [
+    ...(d.macAddress && d.macAddress !== state.macAddress ? [setLink(d.name, "address", d.macAddress)] : []),
+    ...(d.mtu && d.mtu !== state.mtu ? [setLink(d.name, "mtu", String(d.mtu))] : []),
+    ...(set.length > 0 ? [setLink(d.name, "type", "bridge", ...set)] : []),
+  ];
+}
+
+/** Locally administered, the same on every creation: neighbours keep what they learnt. */
+export function stableMac(machineId: string, name: string): string {
+  const [first, ...more] = createHash("sha256").update(`hostnet ${machineId} ${name}`).digest().subarray(0, 6);
+  return [(first! & 0xfc) | 0x02, ...more].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+}
+
+/** Ports that left the program are given back as they were found; nobody else's are touched. */
+function released(d: Bridge, { state, facts }: Seen, last?: Last<Shape, Facts>): Step[] {
+  const stays = (name: string) => d.ports?.some((p) => p.name === name);
+  const gone = (state ? (last?.desired.ports ?? []) : []).filter(
+    ({ name }) => !stays(name) && state?.ports?.some((p) => p.name === name),
+  );
+  return gone.flatMap(({ name }) => [
+    setLink(name, "nomaster"),
+    ...(facts.found[name]?.up === false ? [setLink(name, "down")] : []),
+  ]);
+}
+
+const SLAVE: Readonly<Record<string, keyof Port>> = {
+  isolated: "isolated",
+  hairpin: "hairpin",
+  learning: "learning",
+  flood: "flood",
+  neigh_suppress: "neighSuppress",
+  cost: "cost",
+  priority: "priority",
+  guard: "guard",
+  root_block: "rootBlock",
+};
+
+function attach(d: Bridge, port: Port, now: Port | undefined, { members }: Facts): Step[] {
+  const { name } = port;
+  const flags = Object.entries(SLAVE).flatMap(([word, key]) => {
+    const value = port[key];
+    if (value === undefined || value === now?.[key]) return [];
+    return [word, typeof value === "boolean" ? (value ? "on" : "off") : String(value)];
+  });
+  return [
+    ...(now ? [] : [setLink(name, "master", d.name)]),
+    ...(members[name]?.up ? [] : [setLink(name, "up")]),
+    ...(flags.length > 0 ? [setLink(name, "type", "bridge_slave", ...flags)] : []),
+    ...portVlans(d, port, now, members[name]),
+  ];
+}
+
+/** A `pvid` of its own takes the port out of the default VLAN, which the kernel put it in when it was attached. */
+function portVlans(d: Bridge, port: Port, now: Port | undefined, member?: Member): Step[] {
+  if (port.pvid === undefined) return vlanSteps(port.name, port.vlans, now?.vlans, []);
+  const byDefault = now ? member?.pvid : (d.defaultPvid ?? 1);
+  const leaves = byDefault && byDefault !== port.pvid && !parseVlans(port.vlans ?? []).has(byDefault);
+  return [
+    ...(port.pvid !== now?.pvid ? [vlan("add", port.name, port.pvid, ["pvid", "untagged"])] : []),
+    ...(leaves ? [vlan("del", port.name, byDefault, [])] : []),
+    ...vlanSteps(port.name, port.vlans, now?.vlans, []),
+  ];
+}
+
+const vlan = (verb: string, dev: string, id: number | string, words: readonly string[]): Step => ({
+  argv: ["bridge", "vlan", verb, "dev", dev, "vid", String(id), ...words],
+});
+
+function vlanSteps(dev: string, wanted: readonly string[] = [], now: readonly string[] = [], words: readonly string[]): Step[] {
+  const kept = parseVlans(wanted);
+  const stale = [...parseVlans(now).keys()].filter((id) => !kept.has(id));
+  const missing = wanted.filter((item) => !now.includes(item));
+  return [
+    ...missing.map((item) => {
+      const [range, untagged] = item.split(" ");
+      return vlan("add", dev, range!, [...(untagged ? ["untagged"] : []), ...words]);
+    }),
+    ...stale.map((id) => vlan("del", dev, id, words)),
+  ];
+}
+
+function membership(d: Bridge, state: Bridge | undefined, { master }: Facts, last?: Last<Shape, Facts>): Step[] {
+  if (d.vrf !== undefined) return state && master === d.vrf ? [] : [setLink(d.name, "master", d.vrf)];
+  const left = last?.desired.vrf;
+  return state && left !== undefined && state.vrf === left ? [setLink(d.name, "nomaster")] : [];
+}
+
+function addresses(d: Bridge, { state, facts }: Seen, bounced: boolean): Step[] {
+  const wanted = d.addresses ?? [];
+  const there = state?.addresses ?? [];
+  const stale = there.filter((a) => !wanted.includes(a));
+  const missing = wanted.filter((a) => !there.includes(a));
+  // Entering or leaving a VRF takes the IPv6 addresses; a deleted primary address its secondaries: both come back.
+  const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
+  const lost = (a: string) =>
+    (bounced && a.includes(":")) || stale.some((s) => !s.includes(":") && sameSubnet(s, a));
+  return [
+    ...missing.map((a) => addAddress(a, d.name)),
+    ...stale.map((a) => deleteAddress(a, d.name)),
+    ...kept.filter(lost).map((a) => addAddress(a, d.name)),
+  ];
+}
+
+/** Its routes as the kernel has them: through the bridge. */
+const through = (d?: Bridge) => (d?.routes ?? []).map((r) => ({ ...r, device: d!.name }));

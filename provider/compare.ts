@@ -1,0 +1,56 @@
+import { isDeepStrictEqual } from "node:util";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A list that is not there wants nothing, as an empty one; JSON has no undefined. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(plain);
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).flatMap(([k, v]) => (v === undefined ? [] : [[k, plain(v)]]));
+    return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  }
+  return value ?? undefined;
+}
+
+export const same = (a: unknown, b: unknown): boolean => isDeepStrictEqual(plain(a), plain(b));
+
+/** The keys whose values differ. Both sides are canonical, so equality is the whole diff. */
+export function changed(a: Fields, b: Fields, keys: readonly string[]): string[] {
+  return keys.filter((key) => !same(a[key], b[key]));
+}
+
+/** What a person reads: one line for each thing that is missing, or is there and was not wanted. */
+export function difference(wanted: Fields, found: Fields, keys: readonly string[]): string[] {
+  return changed(wanted, found, keys).flatMap((key) => walk(key, plain(wanted[key]), plain(found[key])));
+}
+
+function walk(path: string, wanted: unknown, found: unknown): string[] {
+  if (same(wanted, found)) return [];
+  if (isRecord(wanted) && isRecord(found)) {
+    const keys = [...new Set([...Object.keys(wanted), ...Object.keys(found)])];
+    return keys.flatMap((key) => walk(`${path}.${key}`, wanted[key], found[key]));
+  }
+  const lists = [wanted ?? [], found ?? []];
+  if (lists.every(Array.isArray)) return byItem(path, lists[0] as unknown[], lists[1] as unknown[]);
+  if ([wanted, found].every((v) => v === undefined || typeof v === "string") && `${wanted}${found}`.includes("\n")) {
+    return byItem(path, lines(wanted as string), lines(found as string));
+  }
+  if (found === undefined) return [`${path}: ${show(wanted)} is missing`];
+  if (wanted === undefined) return [`${path}: ${show(found)} is there`];
+  return [`${path}: ${show(found)} instead of ${show(wanted)}`];
+}
+
+function byItem(path: string, wanted: unknown[], found: unknown[]): string[] {
+  const missing = wanted.filter((w) => !found.some((f) => same(w, f)));
+  const extra = found.filter((f) => !wanted.some((w) => same(w, f)));
+  const told = [
+    ...missing.map((w) => `${path}: ${show(w)} is missing`),
+    ...extra.map((f) => `${path}: ${show(f)} is there`),
+  ];
+  return told.length > 0 ? told : [`${path}: the order or number of items differs`];
+}
+
+const isRecord = (v: unknown): v is Record<string, unknown> =>
+  typeof v === "object" && v !== null && !Array.isArray(v);
+const lines = (text: string | undefined): string[] => (text ?? "").split("\n").filter((line) => line !== "");
+const show = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));

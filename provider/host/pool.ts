@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import { dialJump } from "./dial";
+import type { Link } from "./link";
+import { connect, type Session } from "./session";
+import { type Configuration, type Hop, NotSent, Refused, type Target } from "./target";
+
+export { type Configuration, label } from "./target";
+
+/** As @pulumi/command has it: ten attempts, the pauses growing from 0.1 to 5 s; and a minute for all, unless told. */
+const ATTEMPTS = 10;
+const PAUSE = { first: 100, factor: 1.5, most: 5000 };
+const BUDGET = { usual: 60_000, told: 30 * 60_000 };
+
+interface Place {
+  session?: Session;
+  /** The one attempt under way, which all callers share. */
+  connecting?: Promise<Session>;
+  /** Said once by the host, true for the rest of the run: a hundred resources must not make a hundred attempts. */
+  refused?: Refused;
+  /** It was not reachable a moment ago: the next caller looks once, and does not wait for it again. */
+  down?: boolean;
+}
+
+/** The hosts of this process: one connection each, shared by all resources, and one to each jump host. */
+export class Hosts {
+  private readonly places = new Map<string, Place>();
+  private readonly jumps = new Map<string, Promise<Link>>();
+
+  session(target: Target, configuration: Configuration): Promise<Session> {
+    const key = identity([target, configuration]);
+    const place = this.places.get(key) ?? {};
+    this.places.set(key, place);
+    if (place.refused) return Promise.reject(place.refused);
+    if (place.connecting) return place.connecting;
+    if (place.session?.alive) return Promise.resolve(place.session);
+
+    place.connecting = this.connect(target, configuration, place.down === true)
+      .then(
+        (session) => {
+          place.session = session;
+          place.down = false;
+          return session;
+        },
+        (error: unknown) => {
+          if (error instanceof Refused) place.refused = error;
+          place.down = true;
+          throw error;
+        },
+      )
+      .finally(() => {
+        place.connecting = undefined;
+      });
+    return place.connecting;
+  }
+
+  close(): void {
+    for (const place of this.places.values()) place.session?.close();
+    for (const jump of this.jumps.values()) jump.then((link) => link.close()).catch(() => {});
+    this.places.clear();
+    this.jumps.clear();
+  }
+
+  private async connect(target: Target, configuration: Configuration, once: boolean): Promise<Session> {
+    const { dialErrorLimit, perDialTimeout } = target.connection;
+    const told = dialErrorLimit !== undefined || perDialTimeout !== undefined;
+    const limit = dialErrorLimit === -1 ? Number.POSITIVE_INFINITY : Math.max(1, dialErrorLimit ?? ATTEMPTS);
+    const end = Date.now() + (told ? BUDGET.told : BUDGET.usual);
+    let pause = PAUSE.first;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await connect(target, configuration, (hop) => this.jump(hop, target, configuration));
+      } catch (error) {
+        if (!(error instanceof NotSent) || once || attempt >= limit || Date.now() + pause > end) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      pause = Math.min(pause * PAUSE.factor, PAUSE.most);
+    }
+  }
+
+  /** A jump host that refuses us does so for all hosts behind it. */
+  private async jump(hop: Hop, target: Target, configuration: Configuration): Promise<Link> {
+    const key = identity([hop, target.ssh, configuration]);
+    const dialled = this.jumps.get(key) ?? dialJump(hop, target, configuration);
+    this.jumps.set(key, dialled);
+    const forget = (): void => {
+      if (this.jumps.get(key) === dialled) this.jumps.delete(key);
+    };
+    try {
+      const link = await dialled;
+      link.onLost(forget);
+      return link;
+    } catch (error) {
+      if (!(error instanceof Refused)) forget();
+      throw error;
+    }
+  }
+}
+
+/** Equal data, equal text, whatever the order of its keys; hashed, since secrets are in it. */
+function identity(data: unknown): string {
+  const sorted = JSON.stringify(data, (_key, value) =>
+    value && typeof value === "object" && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash("sha256").update(sorted).digest("hex");
+}

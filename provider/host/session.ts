@@ -1,0 +1,87 @@
+import { randomBytes } from "node:crypto";
+import { Channel } from "./channel";
+import { dial, dialJump } from "./dial";
+import { commandLine } from "./driver";
+import type { Link } from "./link";
+import { type Configuration, type Hop, label, type Target } from "./target";
+
+export type { Configuration, Connection, SshOptions, Target } from "./target";
+
+export interface Reply {
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+export interface Greeting {
+  readonly uid: number;
+  readonly machineId: string;
+  readonly bootId: string;
+}
+
+export interface Session {
+  readonly greeting: Greeting;
+  readonly alive: boolean;
+  /**
+   * Runs one script, after those before it; its folder is `${0%/*}`. Exit 124: it was stopped at its limit. Rejects with
+   * UnknownOutcome when the connection goes away after anything was sent, with NotSent when nothing ran, with another
+   * HostnetError otherwise.
+   */
+  run(script: Buffer, limitSeconds: number): Promise<Reply>;
+  close(): void;
+}
+
+/** A new connection and the driver on it, in one attempt. `through` finds the jump host, to share one among hosts. */
+export async function connect(
+  target: Target,
+  configuration: Configuration,
+  through: (hop: Hop) => Promise<Link> = (hop) => dialJump(hop, target, configuration),
+): Promise<Session> {
+  const { connection, ssh } = target;
+  const mark = randomBytes(16).toString("hex");
+  const command = commandLine(mark, ssh.sudo, configuration.sudoPassword);
+  const jump = connection.proxy && (await through(connection.proxy));
+  const link = await dial(connection, ssh, configuration, "connection", jump);
+  try {
+    const channel = await link.exec(command, (stream) => {
+      // Without its driver the connection is of no use.
+      stream.on("close", () => link.close());
+      return new Channel(stream, mark, label(target));
+    });
+    link.onLost((reason) => channel.lost(reason));
+    const greeting = await channel.greet(ssh.sudo, configuration.sudoPassword);
+    link.release();
+    return new DriverSession(greeting, channel, link);
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+class DriverSession implements Session {
+  constructor(
+    readonly greeting: Greeting,
+    private readonly channel: Channel,
+    private readonly link: Link,
+  ) {}
+
+  get alive(): boolean {
+    return this.channel.alive && this.link.alive;
+  }
+
+  async run(script: Buffer, limitSeconds: number): Promise<Reply> {
+    this.link.hold();
+    try {
+      return await this.channel.run(script, limitSeconds);
+    } finally {
+      this.link.release();
+      // A channel that broke leaves nothing to use the connection for.
+      if (!this.channel.alive) this.link.close();
+    }
+  }
+
+  close(): void {
+    this.channel.lost("we closed it");
+    this.link.close();
+  }
+}

@@ -1,0 +1,57 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+export { NotSent, Refused } from "../errors";
+
+/** Where and as whom to log in, without the way there. */
+export interface Hop {
+  readonly host: string;
+  readonly port?: number;
+  readonly user?: string;
+  readonly password?: string;
+  readonly privateKey?: string;
+  readonly privateKeyPassword?: string;
+  readonly agentSocketPath?: string;
+  readonly hostKey?: string;
+  readonly dialErrorLimit?: number;
+  readonly perDialTimeout?: number;
+}
+
+/** Exactly the fields of a connection of @pulumi/command, so that one object serves both packages. */
+export interface Connection extends Hop {
+  readonly proxy?: Hop;
+}
+
+export interface SshOptions {
+  readonly identityFile?: string;
+  readonly knownHosts?: string;
+  readonly acceptNewHostKey?: boolean;
+  readonly sudo?: boolean | { readonly command?: string };
+}
+
+export interface Target {
+  readonly connection: Connection;
+  readonly ssh: SshOptions;
+}
+
+/** Credentials from the stack's configuration (`hostnet:*`), so that no resource holds them. */
+export interface Configuration {
+  readonly privateKey?: string;
+  readonly privateKeyPassword?: string;
+  readonly password?: string;
+  readonly sudoPassword?: string;
+}
+
+/** How errors call a host: "root@10.0.0.5", "root@10.0.0.5:2222", "root@[fd00::5]:2222". */
+export function label({ connection }: Pick<Target, "connection">): string {
+  return labelHop(connection);
+}
+
+export function labelHop({ user = "root", host, port = 22 }: Hop): string {
+  if (port === 22) return `${user}@${host}`;
+  return `${user}@${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+export function expandHome(path: string): string {
+  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : path;
+}

@@ -1,0 +1,31 @@
+import type { Host } from "./converge";
+import type { HostArgs } from "./host-args";
+import { Commit } from "./host/commit";
+import { type Configuration, Hosts as Pool, label } from "./host/pool";
+import type { Hosts } from "./lifecycle";
+
+const CREDENTIALS = ["privateKey", "privateKeyPassword", "password", "sudoPassword"] as const;
+
+/** The hosts of this process: one queue of scripts for each, on the one connection that the pool keeps. */
+export class RunHosts implements Hosts {
+  private readonly pool = new Pool();
+  private readonly queues = new Map<string, Commit>();
+  private configuration: Configuration = {};
+
+  /** Stores only: a second call may come in while the first is awaited. */
+  configure(get: (key: string) => string | undefined): void {
+    this.configuration = Object.fromEntries(CREDENTIALS.map((key) => [key, get(key)]));
+  }
+
+  at({ connection, ssh = {} }: HostArgs): Host {
+    const target = { connection, ssh };
+    const key = JSON.stringify(target);
+    const queue = this.queues.get(key) ?? new Commit(() => this.pool.session(target, this.configuration));
+    this.queues.set(key, queue);
+    return { label: label(target), submit: (plan) => queue.submit(plan) };
+  }
+
+  close(): void {
+    this.pool.close();
+  }
+}

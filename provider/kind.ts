@@ -1,0 +1,107 @@
+import type { z } from "zod";
+
+/** What the user declared, canonical: two equal wishes are deeply equal. */
+export type Desired<S extends z.ZodRawShape> = z.output<z.ZodObject<S, z.core.$strict>>;
+
+/** One process on the host. Data only: `host/script` is the one place that quotes. */
+export interface Step {
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+  /** A probe. Where it succeeds the step has nothing to do and is skipped. */
+  readonly unless?: readonly string[];
+  /** A key of `Kind.claims`: the step runs only when no other resource claims that setting any more. */
+  readonly released?: string;
+}
+
+/** A step that only looks. Its exit code is an answer, not a failure. */
+export interface Query {
+  readonly argv: readonly string[];
+  /** Surroundings, which may change at any time: printed, but no part of the guard of a change. */
+  readonly free?: boolean;
+}
+
+export interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What the host says. `state` holds the fields that the program or the last apply declared; absent when the object is. */
+export interface Observed<S extends z.ZodRawShape, F> {
+  readonly state?: Desired<S>;
+  /** The scalar fields that nobody declared, as found: what a field goes back to when it leaves the program. */
+  readonly rest?: Partial<Desired<S>>;
+  /** What only the host knows: ifindex, listing, the members' addresses and routes. */
+  readonly facts: F;
+  /** By key of `claims`: what was found before the first claim. Filled in by the lifecycle, from the host's notes. */
+  readonly shared?: Readonly<Record<string, unknown>>;
+}
+
+/** What the last apply wanted and left. */
+export interface Last<S extends z.ZodRawShape, F> {
+  readonly desired: Desired<S>;
+  /** As parsed right after the apply. Absent after a crash, when only the record tells of it. */
+  readonly facts?: F;
+  /** What was there before us; without a `state`, nothing was. */
+  readonly former: Observed<S, F>;
+}
+
+export interface Problem {
+  readonly property: string;
+  readonly reason: string;
+}
+
+/** A host setting that several resources may want, all with the same value. */
+export interface Claim {
+  readonly value: string;
+  /** What goes back when the last claim is released. Captured once, by the first. */
+  readonly former: unknown;
+}
+
+/** What a change could cut: input of the checkpoint and of the lockout guard. */
+export interface Exposure {
+  readonly links?: readonly string[];
+  readonly hooks?: readonly string[];
+  readonly routing?: boolean;
+}
+
+/**
+ * A type of resource, as pure functions from data to data: no I/O, no SSH, no Pulumi, no other kind.
+ * The lifecycle calls them in this order: schema, refine, id, query, parse, ensure or remove, query, parse.
+ */
+export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
+  /** In users' state: never renamed. */
+  readonly name: string;
+  /** Each field is canonical by itself and idempotent; messages say what is allowed. */
+  readonly schema: z.ZodObject<S, z.core.$strict>;
+  /** Rules across fields, asked when all fields are known. */
+  refine?(d: Desired<S>): readonly Problem[];
+  /** The keys of `id`: only they replace. */
+  readonly identity: readonly (keyof S & string)[];
+  /** Two of them cannot exist side by side on a host, so a replacement deletes first. */
+  readonly deleteBeforeReplace?: boolean;
+  /** Readable, unique on a host among this kind: "inet/fw". */
+  id(d: Desired<S>): string;
+  /** Prints only stable text of what is managed: two looks in a row are byte-equal while taps come and go. */
+  query(d: Desired<S>, last?: Last<S, F>): readonly Query[];
+  /** One result for each query, in order. Throws when unsure: an odd answer is never "absent". */
+  parse(results: readonly Result[], d: Desired<S>, last?: Last<S, F>): Observed<S, F>;
+  /**
+   * Idempotent: half-run and run again, it ends in the same place. Also the undo of an update.
+   * Throws a HostnetError for what only the host can know, as a port that does not exist there.
+   */
+  ensure(d: Desired<S>, before: Observed<S, F>, last?: Last<S, F>): readonly Step[];
+  /** What of the facts before a change stays worth knowing after it, as how a member was found. */
+  keep?(after: F, before: F): F;
+  /** Takes back only what is still ours, in any order of deletes. Also the undo of a create. */
+  remove(before: Observed<S, F>, last: Last<S, F>): readonly Step[];
+  /** Why the object cannot be removed now, in a sentence that names what is in the way. */
+  blocked?(before: Observed<S, F>, last: Last<S, F>): string | undefined;
+  /** Values that are always there (sysctl), not an object: it exists by its record alone, and none is foreign. */
+  readonly setting?: boolean;
+  /** Host settings shared with other resources. Steps marked `released` undo them with the last claim. */
+  claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
+  exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
+  /** The facts that a program can use, as outputs beside the declared fields. */
+  outputs?(facts: F): Readonly<Record<string, unknown>>;
+}

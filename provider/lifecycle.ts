@@ -1,0 +1,180 @@
+import type { z } from "zod";
+import { changed, same } from "./compare";
+import { Convergence, type Host, type Stored } from "./converge";
+import { HostnetError } from "./errors";
+import { HOST_KEYS, type HostArgs, hostSchema } from "./host-args";
+import type { Desired, Kind, Observed } from "./kind";
+import { hasUnknown, parseFields } from "./schema";
+
+type Props = Readonly<Record<string, unknown>>;
+
+/** The part of Pulumi's dynamic ResourceProvider that we implement. Never imported from there: loading it costs 0.5 s. */
+export interface Provider {
+  configure(request: { config: { get(key: string): string | undefined } }): Promise<void>;
+  check(olds: Props, news: Props): Promise<{ inputs: Props; failures: { property: string; reason: string }[] }>;
+  diff(id: string, olds: Props, news: Props): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }>;
+  create(inputs: Props): Promise<{ id: string; outs: Props }>;
+  read(id: string, props: Props): Promise<{ id: string; props?: Props; inputs?: Props }>;
+  update(id: string, olds: Props, news: Props): Promise<{ outs: Props }>;
+  delete(id: string, props: Props): Promise<void>;
+}
+
+/** The hosts of this run, as the lifecycle needs them. */
+export interface Hosts {
+  configure(get: (key: string) => string | undefined): void;
+  at(args: HostArgs): Host;
+}
+
+/** Inputs that the class adds beside the user's: the provider code, the URN and the name of the resource. */
+const HIDDEN = ["__provider", "__owner", "__resource"];
+
+/** Which resource of this run declared an object: two for one object would undo each other for ever. */
+const declared = new Map<string, string>();
+
+/** check, diff, create, read, update, delete: once, for every kind. check and diff never touch the host. */
+export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: Hosts): Provider {
+  const keys = Object.keys(kind.schema.shape);
+
+  function check(olds: Props, news: Props) {
+    const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;
+    const own = parseFields(kind.schema, { ...pick(news, (key) => !isHost(key)), ...(name !== undefined && { name }) });
+    const host = parseFields(hostSchema, pick(news, (key) => HOST_KEYS.includes(key)));
+    const failures = [...host.problems, ...own.problems];
+    if (own.desired) failures.push(...(kind.refine?.(own.desired) ?? []));
+    if (failures.length === 0 && own.desired && host.desired) failures.push(...claimOnce(own.desired, host.desired, news));
+    // The connection stays as it was written: what stands in the state is what the program says.
+    const inputs = { ...pick(news, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)), ...own.fields };
+    return { inputs, failures };
+  }
+
+  function claimOnce(desired: Desired<S>, { connection }: HostArgs, { __owner }: Props) {
+    const object = `${connection.host}:${connection.port ?? 22}/${kind.name}/${kind.id(desired)}`;
+    const owner = String(__owner);
+    const other = declared.get(object);
+    declared.set(object, other ?? owner);
+    if (other === undefined || other === owner || hasUnknown(owner)) return [];
+    const property = kind.identity[0]!;
+    return [{ property, reason: `${kind.name} "${kind.id(desired)}" of ${connection.host} is already declared by ${other}` }];
+  }
+
+  function diff(olds: Props, news: Props) {
+    const last = stored<S, F>(olds);
+    const differs = (key: string) => hasUnknown(news[key]) || !same((last.desired as Props)[key], news[key]);
+    const own = keys.filter(differs);
+    const replaces = kind.identity.filter((key) => own.includes(key));
+    const host = changed(olds, news, HOST_KEYS);
+    const drifted = Array.isArray(olds.drift) && olds.drift.length > 0;
+    return {
+      changes: own.length > 0 || host.length > 0 || drifted,
+      replaces,
+      deleteBeforeReplace: kind.deleteBeforeReplace ?? false,
+    };
+  }
+
+  async function create(inputs: Props) {
+    const desired = known(inputs);
+    const convergence = converge(inputs, inputs);
+    const made = await telling("create", desired, inputs, () => convergence.create(desired));
+    return { id: kind.id(desired), outs: outputs(inputs, made.stored, made.observed) };
+  }
+
+  async function read(id: string, props: Props) {
+    const last = stored<S, F>(props);
+    const seen = await telling("read", last.desired, props, () => converge(props, props).read(last));
+    if (!seen) return { id: "" };
+    const { observed, drift } = seen;
+    const state = observed.state ?? last.desired;
+    const inputs = { ...pick(props, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)), ...state };
+    const found = outputs(props, last, { ...observed, state });
+    return {
+      id,
+      props: { ...found, drift },
+      inputs: plain(drift.length > 0 ? { ...inputs, drift } : inputs),
+    };
+  }
+
+  async function update(olds: Props, news: Props) {
+    const last = stored<S, F>(olds);
+    const desired = known(news);
+    const moved = changed(target(olds), target(news), ["host", "port", "proxy"]).length > 0;
+    const untouched = !diffOfObject(olds, news) && !moved && same(olds.persist, news.persist);
+    // Changed credentials need no connection: the next change uses them.
+    if (untouched) return { outs: plain({ ...pick(olds, (key) => !HOST_KEYS.includes(key)), ...pick(news, isHost) }) };
+    const made = await telling("update", desired, news, () => converge(news, news).update(desired, last));
+    return { outs: outputs(news, made.stored, made.observed) };
+  }
+
+  function diffOfObject(olds: Props, news: Props): boolean {
+    const drifted = Array.isArray(olds.drift) && olds.drift.length > 0;
+    return drifted || !same(stored<S, F>(olds).desired, pick(news, (key) => keys.includes(key)));
+  }
+
+  function converge(props: Props, { __owner, persist, adopt, acceptMachine }: Props) {
+    return new Convergence<S, F>(kind, hosts.at(hostArgs(props)), {
+      owner: String(__owner),
+      persist: persist !== false,
+      adopt: adopt as string | undefined,
+      acceptMachine: acceptMachine as string | undefined,
+    });
+  }
+
+  function known(inputs: Props): Desired<S> {
+    const parsed = parseFields(kind.schema, pick(inputs, (key) => keys.includes(key)));
+    if (parsed.desired) return parsed.desired;
+    const [problem] = parsed.problems;
+    throw new HostnetError(problem ? `${problem.property}: ${problem.reason}` : "a value is still unknown");
+  }
+
+  function outputs(props: Props, last: Stored<S, F>, observed: Observed<S, F>): Props {
+    return plain({
+      ...pick(props, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)),
+      ...observed.state,
+      ...kind.outputs?.(observed.facts),
+      drift: [],
+      __last: last,
+    });
+  }
+
+  /** One form for every error: what could not be done, to what, where; then why. */
+  async function telling<T>(verb: string, desired: Desired<S>, props: Props, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      const where = hosts.at(hostArgs(props)).label;
+      const message = error instanceof Error ? error.message : String(error);
+      throw new HostnetError(`Unable to ${verb} ${kind.name} "${kind.id(desired)}" on ${where}: ${message}`);
+    }
+  }
+
+  return {
+    configure: async ({ config }) => hosts.configure((key) => config.get(`hostnet:${key}`)),
+    check: async (olds, news) => check(olds ?? {}, news),
+    diff: async (_id, olds, news) => diff(olds, news),
+    create,
+    read,
+    update: async (_id, olds, news) => update(olds, news),
+    delete: async (_id, props) => {
+      const last = stored<S, F>(props);
+      await telling("delete", last.desired, props, () => converge(props, props).delete(last));
+    },
+  };
+}
+
+const isHost = (key: string): boolean => HOST_KEYS.includes(key) || HIDDEN.includes(key) || key === "drift";
+const pick = (props: Props, wanted: (key: string) => boolean): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(props).filter(([key]) => wanted(key)));
+/** Pulumi takes no undefined, no Date, no Buffer, and says so only after the change was made. */
+const plain = (props: Props): Props => JSON.parse(JSON.stringify(props));
+const target = ({ connection }: Props): Props => (connection ?? {}) as Props;
+
+function stored<S extends z.ZodRawShape, F>(olds: Props): Stored<S, F> {
+  if (olds.__last === undefined) throw new HostnetError("the state of this resource was not written by pulumi-hostnet");
+  return olds.__last as Stored<S, F>;
+}
+
+function hostArgs(props: Props): HostArgs {
+  const parsed = parseFields(hostSchema, pick(props, (key) => HOST_KEYS.includes(key)));
+  if (parsed.desired) return parsed.desired;
+  const [problem] = parsed.problems;
+  throw new HostnetError(problem ? `${problem.property}: ${problem.reason}` : "the connection is still unknown");
+}

@@ -1,0 +1,124 @@
+import { z } from "zod";
+import { canonicalAddress, canonicalInterface, canonicalPrefix } from "./formats/cidr";
+import type { Desired, Problem } from "./kind";
+
+/** What Pulumi sends in the place of a value that is not known yet, whatever the field's type. */
+export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+export function hasUnknown(value: unknown): boolean {
+  if (typeof value === "string") return value.includes(UNKNOWN);
+  if (typeof value !== "object" || value === null) return false;
+  return Object.entries(value).some(([key, inner]) => key.includes(UNKNOWN) || hasUnknown(inner));
+}
+
+export interface Parsed<S extends z.ZodRawShape> {
+  /** Each field canonical, or raw where something in it is unknown or wrong. Absent fields are left out. */
+  readonly fields: Record<string, unknown>;
+  readonly problems: readonly Problem[];
+  /** All of them, when everything is known and right. */
+  readonly desired?: Desired<S>;
+}
+
+/** Field by field: one unknown value must not keep the other fields from being checked. */
+export function parseFields<S extends z.ZodRawShape>(
+  schema: z.ZodObject<S, z.core.$strict>,
+  raw: Readonly<Record<string, unknown>>,
+): Parsed<S> {
+  const fields: Record<string, unknown> = {};
+  const problems: Problem[] = [];
+  let known = true;
+  for (const key of Object.keys(raw)) {
+    if (!Object.hasOwn(schema.shape, key) && raw[key] !== undefined) {
+      problems.push({ property: key, reason: `unknown field; known are ${Object.keys(schema.shape).join(", ")}` });
+    }
+  }
+  for (const [key, field] of Object.entries(schema.shape) as [string, z.ZodType][]) {
+    const value = raw[key] ?? undefined;
+    if (hasUnknown(value)) {
+      fields[key] = value;
+      known = false;
+      continue;
+    }
+    const result = field.safeParse(value);
+    if (result.success) {
+      if (result.data !== undefined) fields[key] = result.data;
+    } else {
+      fields[key] = value;
+      problems.push(...result.error.issues.flatMap((issue) => describe(key, issue, value)));
+    }
+  }
+  const desired = known && problems.length === 0 ? (fields as Desired<S>) : undefined;
+  return { fields, problems, desired };
+}
+
+function describe(key: string, issue: z.core.$ZodIssue, value: unknown): Problem[] {
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    // The branch that got furthest is the one the user meant.
+    const depth = (branch: z.core.$ZodIssue[]) => Math.max(...branch.map((i) => i.path.length));
+    const best = [...issue.errors].sort((a, b) => depth(b) - depth(a))[0]!;
+    if (depth(best) > 0) {
+      return best.flatMap((i) => describe(key, { ...i, path: [...issue.path, ...i.path] } as z.core.$ZodIssue, value));
+    }
+  }
+  const property = [key, ...issue.path].reduce<string>(
+    (path, part) => (typeof part === "number" ? `${path}[${part}]` : path === "" ? String(part) : `${path}.${String(part)}`),
+    "",
+  );
+  const at = issue.path.reduce<unknown>((v, part) => (v as Record<PropertyKey, unknown>)?.[part], value);
+  const shown = at === undefined ? "" : `${JSON.stringify(at)}: `;
+  return [{ property, reason: at === undefined && issue.code === "invalid_type" ? "is required" : shown + issue.message }];
+}
+
+/** A canonicaliser as a field: what it throws is the field's message. */
+export function canonical(convert: (text: string) => string) {
+  return z.string().transform((text, context) => {
+    try {
+      return convert(text);
+    } catch (error) {
+      context.issues.push({ code: "custom", message: (error as Error).message, input: text });
+      return z.NEVER;
+    }
+  });
+}
+
+/** Name of a network interface: 1 to 15 bytes. The kernel takes more, but shells, files and `br%d` do not. */
+export const ifname = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,14}$/, "is no interface name: 1 to 15 of A-Z a-z 0-9 _ . -, the first a letter")
+  .refine((name) => !["all", "default", "lo"].includes(name), "is reserved by the kernel");
+
+/** An interface's own address with its prefix length: 192.168.2.1/24, 2001:db8::1/64. */
+export const interfaceAddress = canonical(canonicalInterface);
+/** A network, without host bits: 192.168.2.0/24, 2001:db8::/32. */
+export const prefix = canonical(canonicalPrefix);
+export const address = canonical(canonicalAddress);
+
+export const mac = z
+  .string()
+  .regex(/^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/, "is no MAC address, as 52:54:00:12:34:56")
+  .transform((text) => text.toLowerCase())
+  .refine((text) => (Number.parseInt(text.slice(0, 2), 16) & 1) === 0, "is a multicast address");
+
+export const integer = (min: number, max: number) =>
+  z.number(`must be a number from ${min} to ${max}`).int(`must be a whole number from ${min} to ${max}`).min(min, `must be ${min} to ${max}`).max(max, `must be ${min} to ${max}`);
+
+/** Of a routing table. 253 to 255 are the kernel's default, main and local; 0 means "any". */
+export const tableId = integer(1, 4294967295).refine(
+  (id) => id < 253 || id > 255,
+  "is one of the kernel's own tables (253 default, 254 main, 255 local)",
+);
+
+export const mtu = integer(68, 65535);
+
+/** A list without order: sorted, so that equal sets are equal; a double is a mistake worth telling. */
+export function setOf<T extends z.ZodType>(item: T, key: (value: z.output<T>) => string = String) {
+  return z.array(item).transform((list, context) => {
+    const keyed = list.map((value) => [key(value), value] as const);
+    keyed.forEach(([k], index) => {
+      if (keyed.findIndex(([other]) => other === k) < index) {
+        context.issues.push({ code: "custom", message: `${k} is listed twice`, input: list, path: [index] });
+      }
+    });
+    return keyed.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, value]) => value);
+  });
+}

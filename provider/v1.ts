@@ -1,0 +1,11 @@
+/**
+ * The stable entry: users' states refer to `require('pulumi-hostnet/v1').<kind>` for ever. What is exported here is
+ * never renamed or removed.
+ */
+import { bridge as bridgeKind } from "./bridge";
+import { RunHosts } from "./hosts";
+import { lifecycle } from "./lifecycle";
+
+const hosts = new RunHosts();
+
+export const bridge = lifecycle(bridgeKind, hosts);

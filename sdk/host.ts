@@ -1,0 +1,57 @@
+import type * as pulumi from "@pulumi/pulumi";
+
+/** A server to log in to. Exactly the fields of @pulumi/command's connection, so that one object serves both. */
+export interface ProxyConnection {
+  /** Name or address. */
+  host: pulumi.Input<string>;
+  /** TCP port. @default 22 */
+  port?: pulumi.Input<number>;
+  /** User to log in as: root, or one who may `sudo` (see `ssh.sudo`). @default "root" */
+  user?: pulumi.Input<string>;
+  /** Secret. Better in the stack's configuration: `pulumi config set --secret hostnet:password`. */
+  password?: pulumi.Input<string>;
+  /** Secret: the text of a private key. Better an agent, or `pulumi config set --secret hostnet:privateKey`. */
+  privateKey?: pulumi.Input<string>;
+  /** Secret: the passphrase of the private key. */
+  privateKeyPassword?: pulumi.Input<string>;
+  /** Socket of an SSH agent. @default the environment's SSH_AUTH_SOCK */
+  agentSocketPath?: pulumi.Input<string>;
+  /** The server's public key, "ssh-ed25519 AAAA…". Left out, known_hosts must have it: it is always verified. */
+  hostKey?: pulumi.Input<string>;
+  /** Further tries after a failed dial. */
+  dialErrorLimit?: pulumi.Input<number>;
+  /** Seconds for each dial. */
+  perDialTimeout?: pulumi.Input<number>;
+}
+
+export interface Connection extends ProxyConnection {
+  /** A server to go through, verified by a key of its own. */
+  proxy?: pulumi.Input<ProxyConnection>;
+}
+
+/** What @pulumi/command's connection has no field for. */
+export interface SshOptions {
+  /** File of a private key on the workstation. */
+  identityFile?: pulumi.Input<string>;
+  /** The known_hosts file to use. @default ~/.ssh/known_hosts, then /etc/ssh/ssh_known_hosts */
+  knownHosts?: pulumi.Input<string>;
+  /** An unknown host key is taken, and written to known_hosts. A changed one never is. @default false */
+  acceptNewHostKey?: pulumi.Input<boolean>;
+  /** Work through `sudo -n`; `command` names another tool, as "doas" or a wrapper. @default false */
+  sudo?: pulumi.Input<boolean | { command?: pulumi.Input<string> }>;
+}
+
+/** How to reach a host and how to treat it: usually one constant, spread into each resource. */
+export interface HostArgs {
+  connection: pulumi.Input<Connection>;
+  ssh?: pulumi.Input<SshOptions>;
+  /**
+   * What to do with an object that is there already and not ours: "identical" takes it over if nothing would change,
+   * "overwrite" in any case. Destroyed, it goes back to how it was found. @default refuse
+   */
+  adopt?: pulumi.Input<"identical" | "overwrite">;
+  /** Records in /etc/hostnet; false: in /run/hostnet, gone with a reboot as the objects are. @default true */
+  persist?: pulumi.Input<boolean>;
+  /** The machine-id of a machine that was reinstalled under the same address: its objects are made anew. */
+  acceptMachine?: pulumi.Input<string>;
+}

@@ -1,0 +1,98 @@
+import * as pulumi from "@pulumi/pulumi";
+import { version } from "../provider/version";
+import type { HostArgs } from "./host";
+
+/** A field of a resource as a program may give it: a value, an Output, or a structure with Outputs in it. */
+type Inner<T> = T extends readonly (infer U)[]
+  ? readonly DeepInput<U>[]
+  : T extends object
+    ? { [K in keyof T]: DeepInput<NonNullable<T[K]>> | Extract<T[K], undefined> }
+    : T;
+type DeepInput<T> = pulumi.Input<Inner<T>>;
+
+/** The arguments of a resource: its fields, and how to reach the host. */
+export type Args<Fields> = HostArgs & { [K in keyof Fields]: DeepInput<NonNullable<Fields[K]>> };
+
+/**
+ * The provider code that stands in every user's state. It never changes, and `pulumi-hostnet/v1` exists for ever:
+ * an old state must find its way to today's code.
+ */
+export const providerCode = (handler: string): string => `exports.handler=()=>require('pulumi-hostnet/v1').${handler};`;
+
+/** What every resource of this package has in common: the connection, the ownership, the drift. */
+export abstract class HostResource extends pulumi.CustomResource {
+  /** What differs on the host from what was applied, a line each. Empty but after a refresh that found something. */
+  declare readonly drift: pulumi.Output<string[]>;
+
+  /**
+   * @param kind in users' state, as the last part of the type
+   * @param handler name of the kind in `pulumi-hostnet/v1`
+   * @param outputs what the host adds to the fields
+   */
+  protected constructor(
+    kind: string,
+    handler: string,
+    outputs: readonly string[],
+    name: string,
+    args: object,
+    opts?: pulumi.CustomResourceOptions,
+  ) {
+    requireSameVersion();
+    const type = `pulumi-nodejs:dynamic/hostnet:${kind}`;
+    const missing = Object.fromEntries([...outputs, "drift", "__last"].map((key) => [key, undefined]));
+    super(
+      type,
+      name,
+      {
+        ...missing,
+        ...args,
+        connection: guarded((args as HostArgs).connection),
+        __provider: providerCode(handler),
+        __owner: pulumi.createUrn(name, type, opts?.parent),
+        __resource: name,
+      },
+      opts,
+    );
+  }
+}
+
+const SECRET = ["password", "privateKey", "privateKeyPassword"];
+
+/** Each secret wrapped for itself, so that `host` and `user` stay readable in the preview. */
+function guarded(connection: unknown): unknown {
+  if (pulumi.Output.isInstance(connection) || connection instanceof Promise) {
+    return pulumi.output(connection).apply(guarded);
+  }
+  const given = Object.entries((connection ?? {}) as object).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(
+    given.map(([key, value]) => [
+      key,
+      key === "proxy" ? guarded(value) : SECRET.includes(key) ? pulumi.secret(value) : value,
+    ]),
+  );
+}
+
+let checked = false;
+
+/** The engine starts the provider code in the project's folder, and finds this package there or not at all. */
+function requireSameVersion(): void {
+  if (checked) return;
+  const from = { paths: [process.cwd()] };
+  let found: string;
+  try {
+    require.resolve("pulumi-hostnet/v1", from);
+    found = (require(require.resolve("pulumi-hostnet/package.json", from)) as { version: string }).version;
+  } catch {
+    throw new pulumi.RunError(
+      `pulumi-hostnet cannot be found from the project folder ${process.cwd()}: it must be a direct dependency of the ` +
+        `project, also when another package uses it. Run: npm install pulumi-hostnet@${version}`,
+    );
+  }
+  if (found !== version) {
+    throw new pulumi.RunError(
+      `the project folder ${process.cwd()} has pulumi-hostnet ${found}, but the program uses ${version}. ` +
+        `Run there: npm install pulumi-hostnet@${version}`,
+    );
+  }
+  checked = true;
+}

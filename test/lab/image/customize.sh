@@ -1,0 +1,41 @@
+#!/bin/sh
+# Makes the host of the lab out of a bare Debian. Runs outside, with the new root as $1 and the lab's public key as $2.
+set -eu
+root=$1
+
+# Every boot of the image is the same machine.
+echo 6c616220686f73746e65742e6c616231 > "$root/etc/machine-id"
+echo hostnet-lab > "$root/etc/hostname"
+printf '127.0.0.1 localhost\n127.0.1.1 hostnet-lab\n::1 localhost\n' > "$root/etc/hosts"
+
+# The uplink. Without router advertisements, whose lifetimes would move in every comparison.
+printf '[Match]\nName=en*\n[Network]\nDHCP=yes\nIPv6AcceptRA=no\n' > "$root/etc/systemd/network/10-uplink.network"
+
+# Connection tracking and VRFs bring sysctls of their own: there from the start, so that before and after compare.
+printf 'nf_conntrack\nvrf\n' > "$root/etc/modules-load.d/lab.conf"
+
+# Four users: root by key, one who may do all, one whose sudo asks, one without. Their passwords are their names.
+chroot "$root" useradd --create-home --shell /bin/bash op
+chroot "$root" useradd --create-home --shell /bin/bash asked
+chroot "$root" useradd --create-home --shell /bin/bash plain
+printf 'op:op\nasked:asked\nplain:plain\n' | chroot "$root" chpasswd
+echo 'op ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/op"
+echo 'asked ALL=(ALL) ALL' > "$root/etc/sudoers.d/asked"
+for home in root home/op home/asked home/plain; do
+  install -d -m 700 "$root/$home/.ssh"
+  install -m 600 "$2" "$root/$home/.ssh/authorized_keys"
+  chroot "$root" chown -R --reference="/$home" "/$home/.ssh"
+done
+
+# Nothing runs that no test asked for. libvirt starts at the first call, by its socket.
+chroot "$root" systemctl --quiet enable systemd-networkd
+chroot "$root" systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+  e2scrub_reap.service fstrim.timer dpkg-db-backup.timer libvirtd.service libvirt-guests.service
+chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service \
+  systemd-networkd-wait-online.service systemd-tmpfiles-clean.timer systemd-random-seed.service
+rm -f "$root/etc/libvirt/qemu/networks/autostart/"*
+
+# A small initial file system boots faster under emulation.
+printf 'virtio_pci\nvirtio_blk\next4\n' >> "$root/etc/initramfs-tools/modules"
+sed -i 's/^MODULES=.*/MODULES=list/' "$root/etc/initramfs-tools/initramfs.conf"
+chroot "$root" update-initramfs -u -k all

@@ -1,0 +1,30 @@
+// The disk of the lab's host: a Debian 12 with a kernel, made by mmdebstrap from the archive it is set up for.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { artefact } from "./cache.mjs";
+import { run } from "./shell.mjs";
+
+const suite = "bookworm";
+const size = "2500M";
+
+/** The folder with disk.img, vmlinuz, initrd, the key to log in with and the host's public key. */
+export async function image() {
+  const packages = readFileSync("test/lab/image/packages.txt", "utf8").trim().split("\n");
+  const customize = readFileSync("test/lab/image/customize.sh", "utf8");
+  const assemble = readFileSync("test/lab/image/assemble.sh", "utf8");
+  return artefact("image", { suite, size, packages, customize, assemble }, async (folder) => {
+    await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", join(folder, "key")]);
+    const tar = join(folder, "root.tar");
+    const hook = join(folder, "customize.sh");
+    writeFileSync(hook, customize);
+    await run("mmdebstrap", [
+      "--variant=minbase",
+      `--include=${packages.join(",")}`,
+      `--customize-hook=sh '${hook}' "$1" '${join(folder, "key.pub")}'`,
+      suite,
+      tar,
+    ]);
+    const root = process.getuid() === 0 ? [] : ["fakeroot"];
+    await run([...root, "sh"][0], [...root, "sh", "test/lab/image/assemble.sh", folder, size].slice(1));
+  });
+}

@@ -1,0 +1,67 @@
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Commit } from "../provider/host/commit";
+import type { Hosts } from "../provider/lifecycle";
+
+/**
+ * A host without SSH: the scripts run in a network namespace and a mount namespace of their own on this machine, with
+ * empty /etc/hostnet and /run. What needs more than this kernel has (VRFs, systemd) belongs in the lab.
+ */
+export class LocalHost implements Hosts {
+  readonly machineId = "0123456789abcdef0123456789abcdef";
+  readonly scripts: string[] = [];
+  private readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
+  private readonly holder;
+  private readonly queue: Commit;
+
+  constructor() {
+    const setUp =
+      "mount -t tmpfs none /run && mkdir -p /run/hostnet /run/etc && mkdir -p /etc/hostnet && mount --bind /run/etc /etc/hostnet && " +
+      "ip link set dev lo up && echo ready && exec sleep 3600";
+    this.holder = spawn("unshare", ["-n", "-m", "--propagation", "private", "sh", "-c", setUp], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const script = join(this.folder, "s");
+    this.queue = new Commit(async () => ({
+      greeting: { uid: 0, machineId: this.machineId, bootId: "boot" },
+      alive: true,
+      close: () => {},
+      run: async (text) => {
+        this.scripts.push(text.toString("latin1"));
+        writeFileSync(script, text);
+        const { status, stdout, stderr } = spawnSync("nsenter", [...this.enter(), "sh", script], {
+          env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+        });
+        return { code: status ?? 255, stdout, stderr };
+      },
+    }));
+  }
+
+  /** Resolves when the namespaces are there. */
+  async ready(): Promise<this> {
+    if (!this.holder.stdout!.readableEnded) await new Promise((done) => this.holder.stdout!.once("data", done));
+    return this;
+  }
+
+  configure(): void {}
+
+  at() {
+    return { label: "root@local", submit: this.queue.submit.bind(this.queue) };
+  }
+
+  /** Another tool than ours, on the same host. Throws when it fails. */
+  sh(command: string): string {
+    return execFileSync("nsenter", [...this.enter(), "sh", "-c", command], { encoding: "utf8" });
+  }
+
+  close(): void {
+    this.holder.kill("SIGKILL");
+    rmSync(this.folder, { recursive: true });
+  }
+
+  private enter(): string[] {
+    return ["-t", String(this.holder.pid), "-n", "-m"];
+  }
+}
