@@ -53,4 +53,14 @@ function byItem(path: string, wanted: unknown[], found: unknown[]): string[] {
 const isRecord = (v: unknown): v is Record<string, unknown> =>
   typeof v === "object" && v !== null && !Array.isArray(v);
 const lines = (text: string | undefined): string[] => (text ?? "").split("\n").filter((line) => line !== "");
-const show = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** An item of a list as a person names it: "eth1 isolated=true". */
+function show(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (!isRecord(value)) return JSON.stringify(value);
+  const words = Object.entries(value).map(([key, v]) => {
+    if (key === "name" || key === "destination") return String(v);
+    return `${key}=${typeof v === "string" ? v : JSON.stringify(v)}`;
+  });
+  return words.sort((a, b) => Number(a.includes("=")) - Number(b.includes("="))).join(" ");
+}

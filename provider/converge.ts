@@ -264,13 +264,14 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   private async act({ queries, guard }: Seen<S, F>, change: Omit<NonNullable<Plan["change"]>, "guard">) {
-    const { outcome } = await this.host.submit({ queries, change: { ...change, guard } });
+    const { outcome, crowded } = await this.host.submit({ queries, change: { ...change, guard } });
     if (outcome.type === "done") {
       requireTools(change.after, outcome.results);
       return outcome.results;
     }
     if (outcome.type === "failed") throw new HostnetError(failure(outcome, change.steps.length));
     if (outcome.type === "not run") throw new HostnetError("the host was too slow: the script ran out of time before this change began");
+    if (crowded) throw new Crowded();
     throw new Missed("it keeps changing on the host while it is looked at: nothing was done");
   }
 
@@ -279,6 +280,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
     try {
       return await attempt();
     } catch (error) {
+      // Each round lets at least one of those that came together through, so it ends.
+      if (error instanceof Crowded) return this.insist(attempt);
       if (error instanceof Missed || error instanceof UnknownOutcome || error instanceof NotSent) return attempt();
       throw error;
     }
@@ -286,6 +289,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
 }
 
 class Missed extends HostnetError {}
+class Crowded extends HostnetError {}
 
 function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<S, F> {
   return { desired: record.desired as Desired<S>, former: record.former as unknown as Observed<S, F> };

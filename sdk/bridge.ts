@@ -15,10 +15,9 @@ export class Bridge extends HostResource {
   declare readonly name: pulumi.Output<string>;
   declare readonly ifindex: pulumi.Output<number>;
   declare readonly macAddress: pulumi.Output<string>;
-  /** All addresses but the link-local ones. */
-  declare readonly addresses: pulumi.Output<string[]>;
+  declare readonly addresses: pulumi.Output<string[] | undefined>;
 
   constructor(name: string, args: BridgeArgs, opts?: pulumi.CustomResourceOptions) {
-    super("Bridge", "bridge", ["ifindex", "macAddress", "addresses"], name, args, opts);
+    super("Bridge", "bridge", ["name", "ifindex", "macAddress", "addresses"], name, args, opts);
   }
 }

@@ -41,7 +41,8 @@ export class LocalHost implements Hosts {
 
   /** Resolves when the namespaces are there. */
   async ready(): Promise<this> {
-    if (!this.holder.stdout!.readableEnded) await new Promise((done) => this.holder.stdout!.once("data", done));
+    if (!this.holder.stdout!.readableEnded)
+      await new Promise((done) => this.holder.stdout!.once("data", done));
     return this;
   }
 

@@ -17,5 +17,5 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   remove,
   blocked,
   exposure: ({ facts }, after) => ({ links: [...Object.keys(facts.members), ...(after?.vrf ? [after.vrf] : [])] }),
-  outputs: ({ ifindex, macAddress, addresses }) => ({ ifindex, macAddress, addresses }),
+  outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),
 };

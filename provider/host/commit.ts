@@ -10,6 +10,8 @@ const LIMIT = { base: 60, look: 1, change: 30 };
 
 export interface Answer {
   readonly outcome: Outcome;
+  /** An earlier change of the same script may be why this one was missed: no sign of trouble, only of company. */
+  readonly crowded: boolean;
   readonly greeting: Greeting;
 }
 
@@ -65,7 +67,8 @@ export class Commit {
     if (code !== 0 && code !== 124) throw new HostnetError(`the script ended with ${code}: ${stderr.toString().trim().slice(-400)}`);
     const results = outcomes(plans, mark, stdout, stderr);
     batch.forEach(({ resolve }, n) => {
-      resolve({ outcome: results[n]!, greeting: session.greeting });
+      const crowded = results.slice(0, n).some(({ type }) => type === "done" || type === "failed");
+      resolve({ outcome: results[n]!, crowded, greeting: session.greeting });
     });
   }
 }

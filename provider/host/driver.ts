@@ -49,10 +49,10 @@ const TEXT = [
 
 /** The command line that starts the driver. With a password, sudo asks for it with the mark as its prompt. */
 export function commandLine(mark: string, sudo: SshOptions["sudo"], password?: string): string {
-  if (password !== undefined && /[\r\n]/.test(password))
-    throw new Refused("hostnet:sudoPassword has a line break in it");
   const driver = `sh -c '${TEXT.join("; ")}' hostnet ${mark}`;
   if (!sudo) return `exec ${driver}`;
+  if (password !== undefined && /[\r\n]/.test(password))
+    throw new Refused("hostnet:sudoPassword has a line break in it");
   const words = (sudo === true ? "sudo" : (sudo.command ?? "sudo")).split(" ").filter((word) => word !== "");
   const bad = words.find((word) => !/^[\w@%+=:,./-]+$/.test(word));
   if (bad !== undefined || words.length === 0) {

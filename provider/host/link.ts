@@ -4,7 +4,7 @@ import type { Client } from "ssh2";
 import { type Hop, labelHop, NotSent, Refused } from "./target";
 
 /** Seconds between two signs of life, and how many may be missed. */
-const KEEPALIVE = { interval: 5, missed: 3 };
+export const KEEPALIVE = { interval: 5, missed: 3 };
 
 /** A host that let us in. */
 export interface Link {

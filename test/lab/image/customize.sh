@@ -8,8 +8,18 @@ echo 6c616220686f73746e65742e6c616231 > "$root/etc/machine-id"
 echo hostnet-lab > "$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 hostnet-lab\n::1 localhost\n' > "$root/etc/hosts"
 
-# The uplink. Without router advertisements, whose lifetimes would move in every comparison.
-printf '[Match]\nName=en*\n[Network]\nDHCP=yes\nIPv6AcceptRA=no\n' > "$root/etc/systemd/network/10-uplink.network"
+# The uplink, without router advertisements, whose lifetimes would move in every comparison. QEMU hands out no default
+# route, for it lets nothing out; the host has one all the same, so that what should stay inside could leave.
+cat > "$root/etc/systemd/network/10-uplink.network" <<END
+[Match]
+Name=en*
+[Network]
+DHCP=ipv4
+IPv6AcceptRA=no
+[Route]
+Gateway=10.0.2.2
+GatewayOnLink=yes
+END
 
 # Connection tracking and VRFs bring sysctls of their own: there from the start, so that before and after compare.
 printf 'nf_conntrack\nvrf\n' > "$root/etc/modules-load.d/lab.conf"

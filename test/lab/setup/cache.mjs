@@ -33,6 +33,7 @@ export async function artefact(name, recipe, build) {
 function sweep() {
   for (const name of readdirSync(cacheFolder())) {
     const pid = /\.(\d+)\.tmp$/.exec(name)?.[1];
-    if (pid && !existsSync(`/proc/${pid}`)) rmSync(join(cacheFolder(), name), { recursive: true, force: true });
+    if (pid && !existsSync(`/proc/${pid}`))
+      rmSync(join(cacheFolder(), name), { recursive: true, force: true });
   }
 }

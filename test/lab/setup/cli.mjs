@@ -21,7 +21,8 @@ const languageHost = {
 /** The folders to put on PATH for `pulumi`: none when the machine has a whole CLI, else what we built. */
 export async function pulumiCli() {
   const own = which("pulumi");
-  if (own && (await recent(own))) return which("pulumi-language-nodejs") || beside(own) ? [] : [await build(languageHost)];
+  if (own && (await recent(own)))
+    return which("pulumi-language-nodejs") || beside(own) ? [] : [await build(languageHost)];
   return [await build(cli, languageHost)];
 }
 

@@ -51,5 +51,6 @@ export const typescript = [
 /** Says which Node runs the rest, when it is not the one that started us. */
 export async function sayNode() {
   const version = (await run("node", ["--version"])).trim();
-  if (version !== process.version) say(`Node ${version} from node_modules (this machine's is ${process.version})`);
+  if (version !== process.version)
+    say(`Node ${version} from node_modules (this machine's is ${process.version})`);
 }

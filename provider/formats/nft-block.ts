@@ -1,0 +1,124 @@
+import { closing, print, split, type Token, tokenize } from "./nft";
+import { divide, parseElements } from "./nft-element";
+
+/** A chain, set, map or object of a table, in nft's words: the unit in which tables are compared and changed. */
+export interface Block {
+  /** "chain", "set", "map", "counter", "ct helper"… */
+  readonly kind: string;
+  readonly name: string;
+  /** What it is: "type filter hook input priority 0", "policy drop", "flags interval". */
+  readonly head: readonly string[];
+  /** Of chains, one each, in order. */
+  readonly rules?: readonly string[];
+  /** Of sets and maps: element -> its attributes and value. Absent: they are not managed. */
+  readonly elements?: Readonly<Record<string, string>>;
+}
+
+/** A block where it stands in a text. */
+export interface Passage {
+  readonly block: Block;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface Body {
+  /** What stands outside of blocks: the table's comment, its flags. */
+  readonly statements: readonly string[];
+  readonly passages: readonly Passage[];
+}
+
+export const keyOf = ({ kind, name }: Pick<Block, "kind" | "name">): string => `${kind} ${name}`;
+
+const HEADER =
+  /^(chain|set|map|counter|quota|limit|ct helper|ct timeout|ct expectation|flowtable|secmark|synproxy) (\S+)$/;
+
+/** The inside of `table … { }`, as a person or nft itself writes it. `define`d names are put in. */
+export function parseBody(text: string): Body {
+  const tokens = expand(tokenize(text));
+  const statements: string[] = [];
+  const passages: Passage[] = [];
+  for (let at = 0; at < tokens.length; at++) {
+    if (isOneOf(tokens[at], "\n;")) continue;
+    let open = at;
+    while (open < tokens.length && !isOneOf(tokens[open], "{}\n;")) open++;
+    const header = HEADER.exec(print(tokens.slice(at, open)));
+    if (header && tokens[open]?.text === "{") {
+      const close = closing(tokens, open);
+      const block = parseBlock(header[1]!, header[2]!, tokens.slice(open + 1, close));
+      passages.push({ block, start: tokens[at]!.start, end: tokens[close]!.end });
+      at = close;
+    } else {
+      const [statement = []] = split(tokens.slice(at), "\n;");
+      statements.push(print(statement));
+      at += statement.length;
+    }
+  }
+  return { statements: statements.filter((s) => !s.startsWith("define ")), passages };
+}
+
+const isOneOf = (token: Token | undefined, marks: string): boolean =>
+  token?.kind === "mark" && marks.includes(token.text);
+
+/** `$name` becomes what `define name = …` says, as nft would do: then each block says by itself what it means. */
+function expand(tokens: Token[]): Token[] {
+  const defined = new Map<string, string>();
+  for (const statement of outerStatements(tokens)) {
+    const [word, name, equals, ...value] = statement;
+    if (word?.text === "define" && name && equals?.text === "=")
+      defined.set(name.text, substitute(print(value), defined));
+  }
+  if (defined.size === 0) return tokens;
+  return tokens.flatMap((token) =>
+    token.kind === "word" && token.text.includes("$")
+      ? tokenize(substitute(token.text, defined)).map((part, n) => ({
+          ...part,
+          start: token.start,
+          end: token.end,
+          spaced: n === 0 ? token.spaced : part.spaced,
+        }))
+      : [token],
+  );
+}
+
+const outerStatements = (tokens: Token[]): Token[][] =>
+  tokens.some((t) => t.text === "define") ? split(tokens, "\n;") : [];
+const substitute = (text: string, defined: ReadonlyMap<string, string>): string =>
+  text.replace(/\$([A-Za-z_][A-Za-z0-9_]*)/g, (whole, name: string) => defined.get(name) ?? whole);
+
+const CHAIN_HEAD = /^(type \S+ hook .*|policy (accept|drop)|comment "[^"]*"|flags offload|devices? .*)$/;
+
+function parseBlock(kind: string, name: string, inside: readonly Token[]): Block {
+  const statements = split(inside, "\n;");
+  if (kind === "chain") {
+    const printed = statements.map(print);
+    const isHead = (s: string) => CHAIN_HEAD.test(s);
+    return { kind, name, head: printed.filter(isHead), rules: printed.filter((s) => !isHead(s)) };
+  }
+  const given =
+    kind === "set" || kind === "map" ? statements.find(([word]) => word!.text === "elements") : undefined;
+  const head = statements.filter((s) => s !== given).map(print);
+  return given
+    ? { kind, name, head, elements: parseElements(given.slice(2), kind === "map") }
+    : { kind, name, head };
+}
+
+/** As nft lists it, but with a line for each element. */
+export function printBlock({ kind, name, head, rules, elements }: Block): string {
+  const list = Object.entries(elements ?? {}).map(
+    ([key, rest]) => `\t\t\t${printElement(key, rest, kind === "map")}`,
+  );
+  const lines = [
+    ...head.map((line) => `\t\t${line}`),
+    ...(rules ?? []).map((line) => `\t\t${line}`),
+    ...(list.length > 0 ? ["\t\telements = {", list.join(",\n"), "\t\t}"] : []),
+  ];
+  return [`\t${kind} ${name} {`, ...lines, "\t}"].join("\n");
+}
+
+/** An element as nft takes it. A map's value follows its attributes: "timeout 1h : 5" or just "5". */
+export function printElement(key: string, rest: string, isMap: boolean): string {
+  if (rest === "") return key;
+  if (!isMap) return `${key} ${rest}`;
+  const { attributes } = divide(rest, true);
+  return attributes === "" ? `${key} : ${rest}` : `${key} ${rest}`;
+}

@@ -1,0 +1,145 @@
+import { unquote } from "../formats/nft";
+import { type Block, keyOf, parseBody } from "../formats/nft-block";
+import { parseTime } from "../formats/nft-element";
+import { type Chain, type NftTable, rulesOf, type SetOrMap } from "./args";
+
+/** A declared table as its blocks, whether they were written in structure or as text. */
+export interface Table {
+  readonly comment?: string;
+  readonly blocks: ReadonlyMap<string, Block>;
+}
+
+type Fields = Partial<NftTable>;
+
+/** The blocks of each field. The text's own come last. */
+export function tableOf(d: Fields): Table {
+  const { statements, passages } = parseBody(d.text ?? "");
+  const structured = [
+    ...of(d.counters, "counter", (c) => commented(c)),
+    ...of(d.quotas, "quota", (q) => [...commented(q), `${q.over ? "over " : ""}${q.bytes}`]),
+    ...of(d.limits, "limit", (l) => [
+      ...commented(l),
+      `rate ${l.over ? "over " : ""}${l.rate}${l.burst ? ` burst ${l.burst}` : ""}`,
+    ]),
+    ...of(d.ctHelpers, "ct helper", (h) => [
+      ...commented(h),
+      `type "${h.type}" protocol ${h.protocol}`,
+      ...(h.l3proto ? [`l3proto ${h.l3proto}`] : []),
+    ]),
+    ...of(d.flowtables, "flowtable", (f) => [
+      `hook ingress priority ${f.priority}`,
+      `devices = { ${f.devices.map((name) => `"${name}"`).join(", ")} }`,
+      ...(f.counter ? ["counter"] : []),
+      ...(f.offload ? ["flags offload"] : []),
+    ]),
+    ...of(d.sets, "set", (s) => collectionHead(s)).map((block) => withElements(block, d.sets?.[block.name])),
+    ...of(d.maps, "map", (m) => collectionHead(m)).map((block) => withElements(block, d.maps?.[block.name])),
+    ...Object.entries(d.chains ?? {}).map(([name, c]) => ({
+      kind: "chain",
+      name,
+      head: chainHead(c),
+      rules: rulesOf(c),
+    })),
+  ];
+  const comment = statements.find((s) => s.startsWith("comment "));
+  return {
+    ...(comment && { comment: unquote(comment.slice(8)) }),
+    blocks: new Map(
+      [...structured, ...passages.map(({ block }) => block)].map((block) => [keyOf(block), block]),
+    ),
+  };
+}
+
+function of<T>(things: Record<string, T> | undefined, kind: string, head: (thing: T) => string[]): Block[] {
+  return Object.entries(things ?? {}).map(([name, thing]) => ({ kind, name, head: head(thing) }));
+}
+
+const commented = ({ comment }: { comment?: string }): string[] =>
+  comment === undefined ? [] : [`comment "${comment}"`];
+const withElements = (block: Block, { elements }: Partial<SetOrMap> = {}): Block =>
+  elements ? { ...block, elements } : block;
+
+function chainHead(c: Chain): string[] {
+  if (c.type === undefined) return commented(c);
+  const [first, ...more] = c.devices ?? [];
+  const devices =
+    first === undefined
+      ? ""
+      : more.length === 0
+        ? ` device "${first}"`
+        : ` devices = { ${[first, ...more].map((name) => `"${name}"`).join(", ")} }`;
+  return [
+    ...commented(c),
+    `type ${c.type} hook ${c.hook}${devices} priority ${c.priority}`,
+    ...(c.policy ? [`policy ${c.policy}`] : []),
+  ];
+}
+
+function collectionHead(s: SetOrMap): string[] {
+  const value = s.value === undefined ? "" : ` : ${s.value}`;
+  return [
+    s.type === undefined ? `typeof ${s.typeof}${value}` : `type ${s.type}${value}`,
+    ...(s.flags && s.flags.length > 0 ? [`flags ${s.flags.join(",")}`] : []),
+    ...(s.timeout ? [`timeout ${s.timeout}`] : []),
+    ...(s.gcInterval ? [`gc-interval ${s.gcInterval}`] : []),
+    ...(s.size ? [`size ${s.size}`] : []),
+    ...(s.counter ? ["counter"] : []),
+    ...(s.autoMerge ? ["auto-merge"] : []),
+    ...(s.policy ? [`policy ${s.policy}`] : []),
+    ...commented(s),
+  ];
+}
+
+export const PRIORITIES: Readonly<Record<"bridge" | "other", Readonly<Record<string, number>>>> = {
+  bridge: { dstnat: -300, filter: -200, out: 100, srcnat: 300 },
+  other: { raw: -300, mangle: -150, dstnat: -100, filter: 0, security: 50, srcnat: 100 },
+};
+
+/** The number of "filter + 10"; undefined where the family has no such name. */
+export function priorityNumber(family: string, priority: number | string): number | undefined {
+  const [name = "", sign, offset = "0"] = String(priority).split(" ");
+  const base = /^-?\d+$/.test(name)
+    ? Number(name)
+    : PRIORITIES[family === "bridge" ? "bridge" : "other"][name];
+  return base === undefined ? undefined : base + (sign === "-" ? -1 : 1) * Number(offset);
+}
+
+/** What a head means, whoever wrote it: numbers for names, one unit of time, the defaults left out, in one order. */
+export function meaning({ kind, head }: Block, family: string): string {
+  return head
+    .map((line) =>
+      /^comment /.test(line)
+        ? line
+        : line
+            .replace(/"/g, "")
+            .replace(/\bpriority (\S+(?: ?[+-] ?\d+)?)/, (whole, p: string) => {
+              const number = priorityNumber(family, p.replace(/\s*([+-])\s*(?=\d+$)(?<=\w.*)/, " $1 "));
+              return number === undefined ? whole : `priority ${number}`;
+            })
+            .replace(
+              /\b(timeout|gc-interval) (\S+)/g,
+              (whole, word: string, time: string) => `${word} ${parseTime(time) ?? whole}`,
+            )
+            .replace(/^flags (.*)$/, (_, flags: string) => `flags ${flags.split(/ ?, ?/).sort().join(",")}`)
+            .replace(/\bdevice (\S+)/, "devices = { $1 }")
+            .replace(/\{ (.*) \}/, (_, list: string) => `{ ${list.split(", ").sort().join(", ")} }`)
+            .replace(/ (burst 5 packets|used 0 bytes)$/, "")
+            .replace(/^(until )(?=\d)/, ""),
+    )
+    .filter((line) => !(kind === "chain" && line === "policy accept") && line !== "policy performance")
+    .sort()
+    .join("\n");
+}
+
+export const isBase = (block: Block): boolean =>
+  block.kind === "chain" && block.head.some((line) => line.startsWith("type "));
+export const hookOf = (block: Block): string | undefined => /hook (\S+)/.exec(block.head.join(" "))?.[1];
+export const hasFlag = (block: Block, flag: string): boolean =>
+  block.head.some((line) => line.startsWith("flags ") && line.slice(6).split(/ ?, ?/).includes(flag));
+
+/** Set whose elements come and go without us: packets add them, time takes them. */
+export const isLively = (block: Block, written: ReadonlySet<string>): boolean =>
+  hasFlag(block, "dynamic") ||
+  hasFlag(block, "timeout") ||
+  written.has(block.name) ||
+  block.head.some((l) => l.startsWith("timeout "));

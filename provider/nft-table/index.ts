@@ -1,0 +1,26 @@
+import type { Kind } from "../kind";
+import { schema } from "./args";
+import { hookOf, tableOf } from "./blocks";
+import { refine } from "./checks";
+import { type Facts, parse, query } from "./parse";
+import { ensure, remove } from "./render";
+
+export const nftTable: Kind<typeof schema.shape, Facts> = {
+  name: "NftTable",
+  schema,
+  refine,
+  identity: ["family", "name"],
+  id: (d) => `${d.family}/${d.name}`,
+  query,
+  parse,
+  ensure,
+  remove,
+  exposure: ({ state }, after) => {
+    const blocks = [state, after].flatMap((d) => [...tableOf(d ?? {}).blocks.values()]);
+    const hooks = [...new Set(blocks.flatMap((block) => hookOf(block) ?? []))].sort();
+    return hooks.length > 0 ? { hooks } : undefined;
+  },
+  outputs: ({ table, listing }) => ({
+    listing: [`table ${table} {`, ...Object.values(listing), "}"].join("\n"),
+  }),
+};

@@ -1,0 +1,107 @@
+import type { Block } from "../formats/nft-block";
+import { loose, looseRest } from "../formats/nft-element";
+import { hasFlag, meaning } from "./blocks";
+
+/**
+ * A listed block in the user's own words, as far as it still says the same: nft lists almost no rule as it was written,
+ * so what equals the listing right after the last apply (`base`) is what the user wrote then.
+ */
+export function observe(
+  own: Block,
+  listed: Block,
+  base: Block | undefined,
+  family: string,
+  lively: boolean,
+): Block {
+  const sameHead =
+    (base && base.head.join("\n") === listed.head.join("\n")) ||
+    meaning(own, family) === meaning(listed, family);
+  return {
+    kind: own.kind,
+    name: own.name,
+    head: sameHead ? own.head : listed.head,
+    ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, base?.rules) }),
+    ...(listed.elements && { elements: elements(own, listed, base, lively) }),
+  };
+}
+
+/** Line by line, so that a rule deleted by hand shows as that one rule. */
+function rules(
+  own: readonly string[],
+  listed: readonly string[],
+  base: readonly string[] = own,
+): readonly string[] {
+  if (own.length !== base.length) return listed;
+  const origin = align(base, listed);
+  return listed.map((line, n) => own[origin[n] ?? -1] ?? line);
+}
+
+/** For each line of `to` the line of `from` that it is, in order: what is common to both, as long as can be. */
+export function align(from: readonly string[], to: readonly string[]): (number | undefined)[] {
+  const result: (number | undefined)[] = to.map(() => undefined);
+  let head = 0;
+  while (head < from.length && head < to.length && from[head] === to[head]) result[head] = head++;
+  let tail = 0;
+  while (tail < from.length - head && tail < to.length - head && from.at(-1 - tail) === to.at(-1 - tail)) {
+    tail++;
+    result[to.length - tail] = from.length - tail;
+  }
+  const [a, b] = [from.slice(head, from.length - tail), to.slice(head, to.length - tail)];
+  // longest[i][j]: how many lines a from i and b from j have in common.
+  const longest = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i--) {
+    for (let j = b.length - 1; j >= 0; j--) {
+      const [row, below] = [longest[i]!, longest[i + 1]!];
+      row[j] = a[i] === b[j] ? below[j + 1]! + 1 : Math.max(below[j]!, row[j + 1]!);
+    }
+  }
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    if (a[i] === b[j]) result[head + j++] = head + i++;
+    else if (longest[i + 1]![j]! >= longest[i]![j + 1]!) i++;
+    else j++;
+  }
+  return result;
+}
+
+/**
+ * An element is the user's when its key reads the same. Where it does not (a service by name, neighbours made one by
+ * auto-merge), it is there as long as everything that the last apply left without an owner is still there.
+ */
+function elements(
+  own: Block,
+  listed: Block,
+  base: Block | undefined,
+  lively: boolean,
+): Record<string, string> {
+  const isMap = own.kind === "map";
+  const mine = own.elements ?? {};
+  const now = new Map(
+    Object.entries(listed.elements ?? {}).map(([key, rest]) => [loose(key), { key, rest }]),
+  );
+  const then = new Map(Object.entries(base?.elements ?? {}).map(([key, rest]) => [loose(key), rest]));
+  const keys = new Map(Object.keys(mine).map((key) => [loose(key), key]));
+  const nameless = [...then].filter(([key]) => !keys.has(key));
+  const whole = nameless.length > 0 && nameless.every(([key, rest]) => now.get(key)?.rest === rest);
+  const timed = hasFlag(listed, "timeout") || listed.head.some((line) => line.startsWith("timeout "));
+
+  const found: [string, string][] = [];
+  for (const [plain, key] of keys) {
+    const there = now.get(plain);
+    const rest = mine[key]!;
+    if (there) {
+      const same = there.rest === then.get(plain) || looseRest(there.rest, isMap) === looseRest(rest, isMap);
+      found.push([key, same ? rest : there.rest]);
+    } else if (timed || (then.has(plain) ? false : whole || (lively && !isLiteral(plain)))) {
+      // It ran out by itself, or is there under another name.
+      found.push([key, rest]);
+    }
+  }
+  for (const [plain, { key, rest }] of now) {
+    const known = keys.has(plain) || (whole && then.has(plain));
+    if (!known && !lively) found.push([key, rest]);
+  }
+  return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+}
+
+/** Numbers and addresses: nft lists them as they are. */
+const isLiteral = (key: string): boolean => key.split(" . ").every((part) => /^[0-9a-fA-F:./-]+$/.test(part));

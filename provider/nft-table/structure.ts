@@ -1,0 +1,100 @@
+import type { Block } from "../formats/nft-block";
+import { formatTime, parseTime } from "../formats/nft-element";
+import type { NftTable } from "./args";
+
+/** Kinds of blocks that have a field of their own; others stand in `text`. */
+export const FIELDS = {
+  chain: "chains",
+  set: "sets",
+  map: "maps",
+  counter: "counters",
+  quota: "quotas",
+  limit: "limits",
+  "ct helper": "ctHelpers",
+  flowtable: "flowtables",
+} as const satisfies Record<string, keyof NftTable>;
+
+export type Field = (typeof FIELDS)[keyof typeof FIELDS];
+export const fieldOf = (kind: string): Field | undefined => (FIELDS as Record<string, Field>)[kind];
+
+type Read = (found: string[]) => Record<string, unknown>;
+
+/** One line of a head, and the fields that it says. */
+const LINES: Readonly<Record<string, readonly (readonly [RegExp, Read])[]>> = {
+  chain: [
+    [
+      /^type (\S+) hook (\S+)(?: device "?([^" ]+)"?| devices = \{ (.+) \})? priority (.+)$/,
+      ([type, hook, device, devices, priority]) => ({
+        type,
+        hook,
+        ...(device && { devices: [device] }),
+        ...(devices && { devices: list(devices) }),
+        priority: /^-?\d+$/.test(priority!) ? Number(priority) : priority,
+      }),
+    ],
+    [/^policy (accept|drop)$/, ([policy]) => ({ policy })],
+  ],
+  set: [
+    [/^type (.+)$/, ([type]) => ({ type })],
+    [/^typeof (.+)$/, ([type]) => ({ typeof: type })],
+  ],
+  map: [
+    [/^type (.+?) : (.+)$/, ([type, value]) => ({ type, value })],
+    [/^typeof (.+?) : (.+)$/, ([type, value]) => ({ typeof: type, value })],
+  ],
+  collection: [
+    [/^flags (.+)$/, ([flags]) => ({ flags: flags!.split(/ ?, ?/).sort() })],
+    [/^timeout (\S+)$/, ([time]) => ({ timeout: formatTime(parseTime(time!) ?? 0) })],
+    [/^gc-interval (\S+)$/, ([time]) => ({ gcInterval: formatTime(parseTime(time!) ?? 0) })],
+    [/^size (\d+)$/, ([size]) => ({ size: Number(size) })],
+    [/^counter$/, () => ({ counter: true })],
+    [/^auto-merge$/, () => ({ autoMerge: true })],
+    [/^policy (performance|memory)$/, ([policy]) => ({ policy })],
+  ],
+  quota: [[/^(over )?(?:until )?(\d+ \S+)$/, ([over, bytes]) => ({ ...(over && { over: true }), bytes })]],
+  limit: [
+    [
+      /^rate (over )?(\S+(?: \S+\/\S+)?)(?: burst (\d+ \S+))?$/,
+      ([over, rate, burst]) => ({ rate, ...(over && { over: true }), ...(burst && { burst }) }),
+    ],
+  ],
+  "ct helper": [
+    [/^type "([^"]+)" protocol (tcp|udp)$/, ([type, protocol]) => ({ type, protocol })],
+    [/^l3proto (ip|ip6|inet)$/, ([l3proto]) => ({ l3proto })],
+  ],
+  flowtable: [
+    [
+      /^hook ingress priority (.+)$/,
+      ([priority]) => ({ priority: /^-?\d+$/.test(priority!) ? Number(priority) : priority }),
+    ],
+    [/^devices = \{ (.*) \}$/, ([devices]) => ({ devices: list(devices!) })],
+    [/^counter$/, () => ({ counter: true })],
+    [/^flags offload$/, () => ({ offload: true })],
+  ],
+};
+
+const COMMENT: readonly [RegExp, Read] = [/^comment "([^"]*)"$/, ([comment]) => ({ comment })];
+const list = (text: string): string[] =>
+  text
+    .split(/ ?, ?/)
+    .map((name) => name.replace(/"/g, ""))
+    .sort();
+
+/** A block as the value of its field; undefined where the field has no words for it. */
+export function structured(block: Block): Record<string, unknown> | undefined {
+  const isCollection = block.kind === "set" || block.kind === "map";
+  const lines = [...(LINES[block.kind] ?? []), ...(isCollection ? LINES.collection! : []), COMMENT];
+  const parts = block.head.map((line) => {
+    for (const [pattern, read] of lines) {
+      const found = pattern.exec(line);
+      if (found) return read(found.slice(1));
+    }
+    return undefined;
+  });
+  if (parts.includes(undefined)) return undefined;
+  return {
+    ...Object.assign({}, ...parts),
+    ...(block.rules && block.rules.length > 0 && { rules: block.rules.join("\n") }),
+    ...(block.elements && { elements: block.elements }),
+  };
+}

@@ -1,0 +1,42 @@
+// What every test through the CLI needs: the host, a project on it, and the arguments that lead there.
+import { readLab, startVm, type Vm } from "../lab/vm.ts";
+import { Project } from "./project.ts";
+
+export interface Lab {
+  readonly vm: Vm;
+  readonly project: Project;
+}
+
+/** The host arguments of a program for the lab, as source text. */
+export function hostArgs(vm: Vm, more: object = {}): string {
+  return JSON.stringify({
+    connection: { host: "127.0.0.1", port: vm.port, user: "root", hostKey: vm.hostKey, ...more },
+    ssh: { identityFile: vm.keyFile },
+  });
+}
+
+/** A program of resources, each a line of JavaScript; `host` is at hand. */
+export function program(vm: Vm, ...lines: string[]): string {
+  return `const pulumi = require("@pulumi/pulumi");
+const { ${KINDS.join(", ")}, nft } = require("pulumi-hostnet");
+const host = ${hostArgs(vm)};
+${lines.join("\n")}
+`;
+}
+
+const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "Sysctl"];
+
+export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
+
+/** The state of the host, but for the one file that stays by design: the lock in /run, until the next boot. */
+export async function settled(vm: Vm) {
+  const { files, ...rest } = await vm.snapshot();
+  return { ...rest, files: files.filter((line) => !/ ?\/run\/hostnet(\/lock)?( |$)/.test(line)) };
+}
+
+/** How many logins the host has seen. */
+export async function logins(vm: Vm): Promise<number> {
+  return Number(await vm.sh("journalctl -q -t sshd -b --no-pager | grep -c 'Accepted ' || :"));
+}
+
+export { startVm, type Vm };

@@ -1,0 +1,224 @@
+// What happens to stacks in the course of their lives, through the real CLI on the real host.
+import { readFileSync } from "node:fs";
+import { hostArgs, logins, newProject, program, settled, startVm, type Vm } from "./lab.ts";
+import type { Project } from "./project.ts";
+
+jest.setTimeout(300_000);
+
+let vm: Vm;
+let project: Project;
+
+beforeAll(async () => {
+  vm = await startVm();
+});
+afterAll(() => vm?.stop());
+beforeEach(async () => {
+  await vm.reset();
+  project = newProject();
+  await project.init();
+});
+afterEach(() => project.close());
+
+const bridge = 'new Bridge("br-a", { ...host, addresses: ["192.168.7.1/24"] });';
+/** Not the same object as before, if it was made anew. */
+const ifindex = () => vm.sh("cat /sys/class/net/br-a/ifindex");
+
+test("a bridge of one stack is refused to another, by name", async () => {
+  project.program(program(vm, bridge));
+  await project.up();
+  const other = newProject("other");
+  try {
+    await other.init("prod");
+    other.program(program(vm, bridge));
+    expect(await other.fails()).toContain(
+      'Unable to create Bridge "br-a" on root@127.0.0.1',
+    );
+    expect(await other.fails()).toContain("it belongs to urn:pulumi:lab::net::pulumi-nodejs:dynamic/hostnet:Bridge::br-a");
+    await vm.sh("ip link show dev br-a");
+  } finally {
+    other.close();
+  }
+});
+
+test("renamed, moved, replaced, tainted: the object lives on", async () => {
+  project.program(program(vm, 'new Bridge("old", { ...host, name: "br-a" });'));
+  await project.up();
+  const before = await ifindex();
+
+  const connections = await logins(vm);
+  project.program(program(vm, 'new Bridge("br-new", { ...host, name: "br-a" }, { aliases: [{ name: "old" }] });'));
+  expect(await project.up()).toMatch(/unchanged/);
+  expect(await logins(vm)).toBe(connections);
+  expect(await ifindex()).toBe(before);
+
+  project.program(
+    program(
+      vm,
+      `class Net extends pulumi.ComponentResource { constructor() { super("my:Net", "net");
+         new Bridge("br-new", { ...host, name: "br-a" }, { parent: this }); } }
+       new Net();`,
+    ),
+  );
+  await project.up();
+  expect(await ifindex()).toBe(before);
+
+  const urn = (await project.state()).find(({ type }) => type.endsWith(":Bridge"))!.urn;
+  await project.up("--replace", urn);
+  await vm.sh("ip link show dev br-a");
+  await project.ok(["state", "taint", urn, "--yes"]);
+  await project.up();
+  await vm.sh("ip link show dev br-a");
+  await project.ok(["up", "--yes", "--skip-preview", "--expect-no-changes"]);
+  await project.destroy();
+  expect((await vm.ssh("ip link show dev br-a")).code).toBe(1);
+});
+
+test("another name is another bridge", async () => {
+  project.program(program(vm, 'new Bridge("lan", { ...host, name: "br-a", addresses: ["192.168.7.1/24"] });'));
+  await project.up();
+  project.program(program(vm, 'new Bridge("lan", { ...host, name: "br-b", addresses: ["192.168.7.1/24"] });'));
+  const ops = (await project.preview()).map(({ op }) => op);
+  expect(ops).toEqual(expect.arrayContaining(["delete-replaced", "replace", "create-replacement"]));
+  await project.up();
+  await vm.sh("ip link show dev br-b; ! ip link show dev br-a 2>/dev/null");
+});
+
+test("changed credentials touch nothing, and destroy uses the new ones", async () => {
+  project.program(program(vm, bridge));
+  await project.up();
+  const connections = await logins(vm);
+  const asOp = hostArgs(vm, { user: "op" }).replace('"ssh":{', '"ssh":{"sudo":true,');
+  project.program(program(vm, `Object.assign(host, ${asOp});`, bridge));
+  await project.up();
+  expect(await logins(vm)).toBe(connections);
+  await project.destroy();
+  expect((await vm.ssh("ip link show dev br-a")).code).toBe(1);
+  expect(await vm.sh("journalctl -q -t sshd -b --no-pager | grep 'Accepted ' | tail -n 1")).toContain("for op ");
+});
+
+test("keys from the configuration stand in no resource, and a rotated one changes none", async () => {
+  const key = readFileSync(vm.keyFile, "utf8");
+  const secrets = ["--secret", "hostnet:privateKey"];
+  await project.ok(["config", "set", ...secrets, "--", key]);
+  project.program(program(vm, "delete host.ssh;", bridge));
+  await project.up();
+  // The same key with another comment line is another text.
+  await project.ok(["config", "set", ...secrets, "--", `${key}\n`]);
+  const steps = await project.preview();
+  expect(steps.filter(({ urn, op }) => /Bridge/.test(urn) && op !== "same")).toEqual([]);
+  await project.up();
+  expect(project.stateFiles()).not.toContain(key.split("\n")[2]);
+  const { inputs, outputs } = (await project.state()).find(({ type }) => type.endsWith(":Bridge"))!;
+  expect(JSON.stringify({ inputs, outputs })).not.toContain("PRIVATE KEY");
+  await project.destroy();
+});
+
+test("a secret in the connection is in no output, no state and no error in clear", async () => {
+  const key = readFileSync(vm.keyFile, "utf8");
+  const lines = key.split("\n");
+  const withKey = `delete host.ssh; host.connection.privateKey = ${JSON.stringify(key)};`;
+  project.program(program(vm, withKey, bridge));
+  const said = [await project.ok(["preview", "--diff"]), await project.up(), await project.refresh()];
+  project.program(program(vm, withKey, 'new Bridge("br-a", { ...host, ports: ["nowhere"] });'));
+  said.push(await project.fails("up", "--yes", "--skip-preview", "--logtostderr", "-v=9", "--diff"));
+  expect(said.at(-1)).toContain("ports: nowhere does not exist on the host");
+  project.program(program(vm, withKey, bridge));
+  await project.up();
+  said.push(await project.destroy(), project.stateFiles(), await vm.sh("journalctl -q -b --no-pager"));
+  // The engine's own log at the highest level shows what it sends to the program's monitor; nothing else may.
+  for (const text of said.filter((_, n) => n !== 3)) expect(text).not.toContain(lines[2]);
+});
+
+test("the machine reinstalled under the same address: refused with the recipe, then accepted", async () => {
+  project.program(program(vm, bridge));
+  await project.up();
+  await vm.sh("cp /etc/machine-id /run/machine-id.lab; rm -rf /etc/hostnet; ip link del dev br-a; echo 00112233445566778899aabbccddeeff >/etc/machine-id");
+  try {
+    const refused = await project.fails("refresh", "--yes", "--skip-preview");
+    expect(refused).toContain("another machine answers there (machine-id 00112233445566778899aabbccddeeff");
+    expect(refused).toContain('acceptMachine: "00112233445566778899aabbccddeeff"');
+    expect(await project.fails("destroy", "--yes", "--skip-preview")).toContain("another machine answers there");
+    project.program(program(vm, 'host.acceptMachine = "00112233445566778899aabbccddeeff";', bridge));
+    await project.up();
+    await project.ok(["refresh", "--yes", "--skip-preview", "--expect-no-changes"]);
+  } finally {
+    await vm.sh("cat /run/machine-id.lab >/etc/machine-id");
+  }
+});
+
+test("a record lost, an object lost, both", async () => {
+  project.program(program(vm, bridge));
+  await project.up();
+  await vm.sh("rm /etc/hostnet/objects/*");
+  expect(await project.refresh()).toContain("its record is missing on the host");
+  await project.up();
+  await vm.sh("ls /etc/hostnet/objects/*.json");
+
+  await vm.sh("rm /etc/hostnet/objects/*; ip addr add 192.168.7.9/24 dev br-a; ip addr del 192.168.7.1/24 dev br-a");
+  expect(await project.fails("destroy", "--yes", "--skip-preview")).toContain("its record on the host is lost and it is no longer as it was left");
+  await vm.sh("ip addr add 192.168.7.1/24 dev br-a");
+  await project.up();
+
+  await vm.sh("ip link del dev br-a");
+  expect(await project.refresh()).toContain("it is missing on the host");
+  await project.up();
+  await vm.sh("ip -br addr show dev br-a | grep 192.168.7.1/24");
+
+  await vm.sh("ip link del dev br-a; rm /etc/hostnet/objects/*");
+  expect(await project.refresh()).toMatch(/delete/);
+  expect((await project.state()).filter(({ type }) => type.endsWith(":Bridge"))).toEqual([]);
+});
+
+test("a crash between the change and the state: the next up takes over what it left", async () => {
+  project.program(program(vm, bridge));
+  await project.up();
+  const before = await ifindex();
+  // What a workstation leaves that dies after the host did its part: an object and its record, no state.
+  await project.ok(["state", "delete", "--yes", "--force", (await project.state()).find(({ type }) => type.endsWith(":Bridge"))!.urn]);
+  await project.up();
+  expect(await ifindex()).toBe(before);
+  await project.destroy();
+});
+
+test("a step that fails in the middle leaves what was there", async () => {
+  await vm.sh("ip link add name lan1 type dummy; ip link set dev lan1 up");
+  const pristine = await settled(vm);
+  // The kernel refuses a gateway that is on no link, after the bridge, its port and its address were made.
+  const bad = 'routes: [{ destination: "10.9.0.0/16", gateway: "172.16.0.1" }]';
+  project.program(program(vm, `new Bridge("br-a", { ...host, addresses: ["192.168.7.1/24"], ports: ["lan1"], ${bad} });`));
+  const said = await project.fails();
+  expect(said).toMatch(/Unable to create Bridge "br-a" on root@127.0.0.1:\d+: ip -4 route add .* \(step \d of \d\) exited 2: .*Nexthop has invalid gateway/);
+  expect(said).toContain("Everything is as it was before.");
+  expect(await settled(vm)).toEqual(pristine);
+
+  project.program(program(vm, 'new Bridge("br-a", { ...host, addresses: ["192.168.7.1/24"], ports: ["lan1"] });'));
+  await project.up();
+  const made = await vm.snapshot();
+  project.program(program(vm, `new Bridge("br-a", { ...host, addresses: ["192.168.7.2/24"], ${bad} });`));
+  expect(await project.fails()).toContain("Everything is as it was before.");
+  expect(await vm.snapshot()).toEqual(made);
+});
+
+test("fifty resources at once need one connection and no more", async () => {
+  const connections = await logins(vm);
+  project.program(program(vm, 'for (let i = 0; i < 50; i++) new Bridge(`br-${i}`, { ...host, addresses: [`10.50.${i}.1/24`] });'));
+  await project.up("--parallel", "100");
+  expect(await logins(vm)).toBe(connections + 1);
+  expect(await vm.sh("ip -br link show type bridge | grep -c '^br-'")).toBe("50\n");
+  await project.destroy();
+  expect(await vm.sh("ip -br link show type bridge | grep -c '^br-' || :")).toBe("0\n");
+});
+
+test("an object that is not ours is refused, adopted as it is, and given back", async () => {
+  await vm.sh("ip link add name br-a type bridge; ip link set dev br-a up; ip addr add 192.168.7.1/24 dev br-a; ip link set dev br-a mtu 1400");
+  project.program(program(vm, bridge));
+  expect(await project.fails()).toContain('it exists on the host and is not ours: set adopt to "identical" or "overwrite"');
+  project.program(program(vm, 'new Bridge("br-a", { ...host, adopt: "identical", mtu: 1450 });'));
+  expect(await project.fails()).toContain("mtu: 1400 instead of 1450");
+  const before = await settled(vm);
+  project.program(program(vm, 'new Bridge("br-a", { ...host, adopt: "overwrite", mtu: 1450, addresses: ["192.168.7.1/24", "192.168.8.1/24"] });'));
+  await project.up();
+  await vm.sh("ip -br addr show dev br-a | grep 192.168.8.1/24");
+  await project.destroy();
+  expect(await settled(vm)).toEqual(before);
+});

@@ -1,0 +1,50 @@
+// Everything that the demo and the tests stand on, from a bare machine; each step is skipped when it is done already.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cacheFolder } from "./cache.mjs";
+import { pulumiCli } from "./cli.mjs";
+import { compile } from "./compile.mjs";
+import { image } from "./image.mjs";
+import { kvmWorks } from "./kvm.mjs";
+import { nodeOnPath, npmPackages, sayNode } from "./npm.mjs";
+import { systemPackages } from "./system.mjs";
+
+/** All of it: packages, the compiled provider, the Pulumi CLI, the lab's image. */
+export async function setUp() {
+  await systemPackages();
+  await npmPackages();
+  await nodeOnPath();
+  await sayNode();
+  // The CLI keeps the processors busy, the image mostly waits for the archive: side by side.
+  const [pulumi, folder] = await together(pulumiCli(), image());
+  await compile();
+  return note({ image: folder, kvm: await kvmWorks(folder), pulumi });
+}
+
+/** What a host of the lab alone needs. */
+export async function setUpLab() {
+  await systemPackages();
+  await npmPackages();
+  await nodeOnPath();
+  const folder = await image();
+  return note({ image: folder, kvm: await kvmWorks(folder) });
+}
+
+/** Leaves what was found where test/lab/vm.ts looks for it. */
+function note(found) {
+  const folder = join("node_modules", ".cache", "pulumi-hostnet");
+  const file = join(folder, "lab.json");
+  const former = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : { pulumi: [] };
+  const lab = { ...former, cache: cacheFolder(), ...found };
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(file, `${JSON.stringify(lab, undefined, 2)}\n`);
+  return lab;
+}
+
+/** Waits for all, also when one fails, so that none is cut off in the middle. */
+async function together(...jobs) {
+  const results = await Promise.allSettled(jobs);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed) throw failed.reason;
+  return results.map((result) => result.value);
+}

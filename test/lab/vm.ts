@@ -1,0 +1,187 @@
+// The lab's host: a virtual machine that tests start, or attach to when one is up already.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { end, greets, launch, type Machine, runs, until } from "./qemu.ts";
+import { parseSnapshot, type Snapshot } from "./snapshot.ts";
+import { type Result, Ssh, type SshOptions } from "./ssh.ts";
+
+/** What setup found and built, noted for everything that comes after it. */
+export interface Lab {
+  readonly cache: string;
+  readonly image: string;
+  readonly kvm: boolean;
+  /** Folders to put first on PATH for `pulumi`. */
+  readonly pulumi: readonly string[];
+}
+
+export interface StartOptions {
+  /** A machine of its own that keeps its disk: for tests that reboot it. */
+  readonly keepDisk?: boolean;
+}
+
+export class Vm {
+  readonly port: number;
+  /** The private key that logs in as root, op, asked and plain. */
+  readonly keyFile: string;
+  /** The host's public key, as in a known_hosts file without the name. */
+  readonly hostKey: string;
+  /** What the machine said on its serial console. */
+  readonly console: string;
+  private readonly machine: Machine;
+  private readonly connection: Ssh;
+  private readonly letGo: () => Promise<void> | void;
+
+  constructor(machine: Machine, letGo: () => Promise<void> | void) {
+    this.machine = machine;
+    this.port = machine.port;
+    this.keyFile = join(machine.image, "key");
+    this.hostKey = readFileSync(join(machine.image, "host-key.pub"), "utf8").trim();
+    this.console = machine.console;
+    this.connection = new Ssh(machine.port, this.keyFile);
+    this.letGo = letGo;
+  }
+
+  /** Runs a command line on the host; its failure is a result like another. */
+  ssh(command: string, options?: SshOptions): Promise<Result> {
+    return this.connection.run(command, options);
+  }
+
+  /** Runs a script as root, ends at its first failing command, and returns what it printed; throws when it fails. */
+  async sh(script: string, options: { timeout?: number } = {}): Promise<string> {
+    // Not on standard input, where a command that reads would eat the rest of the script.
+    const result = await this.ssh(`exec sh -eu -c ${quote(script)}`, options);
+    if (result.code === 0) return result.stdout;
+    throw new Error(
+      `code ${result.code} from the host:\n${result.stderr}${result.stdout}of the script:\n${script}`,
+    );
+  }
+
+  /** Puts the host back to how it was after boot, without a reboot. */
+  async reset(): Promise<void> {
+    await this.sh(readFileSync("test/lab/host/reset.sh", "utf8"), { timeout: 120 });
+  }
+
+  /** The whole comparable state of the host. */
+  async snapshot(): Promise<Snapshot> {
+    return parseSnapshot(await this.sh(readFileSync("test/lab/host/look.sh", "utf8")));
+  }
+
+  /** Boots again, in order; only for a machine with keepDisk. */
+  async reboot(): Promise<void> {
+    const bootId = () => this.ssh("cat /proc/sys/kernel/random/boot_id", { timeout: 10 });
+    const before = (await bootId()).stdout;
+    await this.ssh("systemctl reboot", { timeout: 30 }).catch(() => {});
+    await until(180, "the machine boots again", async () => {
+      const now = await bootId().catch(() => undefined);
+      return now?.code === 0 && now.stdout !== before;
+    });
+    await this.settle();
+  }
+
+  /** How a person logs in. */
+  login(user?: string): string {
+    return this.connection.login(user);
+  }
+
+  /** Waits until the machine has booted and rests. */
+  async settle(): Promise<void> {
+    await until(180, "the machine greets by SSH", async () => {
+      if (!runs(this.machine)) throw new Error(`QEMU ended; see ${this.console} and qemu.log beside it`);
+      return greets(this.port);
+    });
+    // An address is tentative for its first second.
+    const state = await this.ssh(
+      "systemctl is-system-running --wait; while ip -6 addr show tentative | grep -q .; do sleep 0.1; done",
+      { timeout: 120 },
+    );
+    if (state.stdout.trim() !== "running") {
+      const failed = await this.ssh("systemctl list-units --failed --plain --no-legend");
+      throw new Error(`the machine is ${state.stdout.trim()}: ${failed.stdout}`);
+    }
+    await this.sh(`[ -d /run/lab ] || {\n${readFileSync("test/lab/host/remember.sh", "utf8")}\n}`);
+  }
+
+  /** Ends the connections, and the machine if it was started for us. */
+  async stop(): Promise<void> {
+    await this.connection.close();
+    await this.letGo();
+  }
+}
+
+/**
+ * A pristine host: the one that is up, or a new one. HOSTNET_VM names the state file of the one to use, or says "fresh"
+ * for a new one in any case.
+ */
+export async function startVm(options: StartOptions = {}): Promise<Vm> {
+  const lab = readLab();
+  const given = process.env.HOSTNET_VM;
+  if (options.keepDisk || given === "fresh") return startOwn(lab, options.keepDisk ?? false);
+  const machine = readMachine(given || standing(lab).state, lab);
+  if (given && !machine) throw new Error(`no machine of this lab runs by ${given}`);
+  const release = machine && (given ? () => {} : takeLock(standing(lab).lock));
+  if (!machine || !release) return startOwn(lab, false);
+  const vm = new Vm(machine, release);
+  try {
+    await vm.settle();
+    await vm.reset();
+    return vm;
+  } catch (error) {
+    await vm.stop();
+    throw error;
+  }
+}
+
+/** The files of the machine that a developer keeps up. */
+export function standing(lab: Lab): { folder: string; state: string; lock: string } {
+  const folder = join(lab.cache, "vm");
+  return { folder, state: join(folder, "state.json"), lock: join(folder, "lock") };
+}
+
+/** What setup left for us. */
+export function readLab(): Lab {
+  const file = join(process.cwd(), "node_modules", ".cache", "pulumi-hostnet", "lab.json");
+  if (!existsSync(file))
+    throw new Error("the lab is not set up: run `node test/lab/up.mjs` in the checkout first");
+  return JSON.parse(readFileSync(file, "utf8"));
+}
+
+/** The machine of a state file, when it runs, from this image. */
+export function readMachine(state: string, lab?: Lab): Machine | undefined {
+  if (!existsSync(state)) return undefined;
+  const machine: Machine = JSON.parse(readFileSync(state, "utf8"));
+  return runs(machine) && (!lab || machine.image === lab.image) ? machine : undefined;
+}
+
+/** Starts a machine that ends with this process at the latest. */
+async function startOwn(lab: Lab, keepDisk: boolean): Promise<Vm> {
+  const folder = mkdtempSync(join(tmpdir(), "hostnet-vm-"));
+  const image = join(lab.image, "disk.img");
+  const disk = keepDisk ? join(folder, "disk.img") : image;
+  if (keepDisk) execFileSync("cp", ["--sparse=always", "--reflink=auto", image, disk]);
+  const machine = await launch({ image: lab.image, folder, disk, keepDisk, kvm: lab.kvm, detached: false });
+  const vm = new Vm(machine, async () => {
+    await end(machine);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  try {
+    await vm.settle();
+    return vm;
+  } catch (error) {
+    await vm.stop();
+    throw error;
+  }
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Two runs must not share a host: returns how to release it, or undefined when another process has it. */
+function takeLock(file: string): (() => void) | undefined {
+  const holder = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
+  if (holder !== process.pid && holder && existsSync(`/proc/${holder}`)) return undefined;
+  writeFileSync(file, String(process.pid));
+  return () => rmSync(file, { force: true });
+}
