@@ -109,8 +109,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const { observed, record } = seen;
       // A successor owns the object: it moved, or was replaced the other way round. Nothing of it is ours.
       if (record && !ours(record, stored.incarnation)) return;
-      if (!record && (observed.state === undefined || this.kind.setting)) return;
-      if (!record) requireUnchanged(difference(stored.desired, observed.state!, Object.keys(stored.desired)));
+      const keys = Object.keys(this.kind.claims?.(stored.desired) ?? {});
+      const claims = keys.filter((key) => seen.shared.get(key)?.claims.some((c) => ours(c, stored.incarnation)));
+      // A setting is known to be ours by its claims alone, should its record be lost.
+      if (!record && (observed.state === undefined || (this.kind.setting && claims.length === 0))) return;
+      if (!record && !this.kind.setting) requireUnchanged(difference(stored.desired, observed.state!, Object.keys(stored.desired)));
       const back = stored.adopted ? stored.former.state : undefined;
       if (!back && observed.state !== undefined) {
         const obstacle = this.kind.blocked?.(observed, stored);
@@ -118,9 +121,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       }
       const before = { ...observed, shared: formers(seen.shared) };
       const steps = back ? this.kind.ensure(back, before, stored) : this.kind.remove(before, stored);
-      const keys = Object.keys(this.kind.claims?.(stored.desired) ?? {});
       const results = await this.act(seen, {
-        claims: keys.map((key) => release(key, stored.incarnation)),
+        claims: claims.map((key) => release(key, stored.incarnation)),
         intent: [],
         steps,
         after: this.kind.query(stored.desired, stored),
@@ -141,7 +143,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const before = { ...observed, shared: formers(seen.shared) };
     const target = { ...returning(desired, last, next.former), ...desired };
     const steps = this.kind.ensure(target, before, last);
-    const claims = this.claims(desired, last?.desired, before, next.incarnation, seen.shared);
+    const { claims, unclaim } = this.claims(desired, before, next.incarnation, seen);
     const noted: HostRecord = {
       kind: this.kind.name,
       id: this.kind.id(desired),
@@ -169,7 +171,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const facts = this.kind.keep?.(after.facts, before.facts) ?? after.facts;
     const wrong = difference(desired, after.state ?? {}, Object.keys(desired));
     if (wrong.length > 0) {
-      await this.takeBack(desired, undo, restore, claims);
+      await this.takeBack(desired, undo, restore, unclaim);
       throw new HostnetError(
         `every step succeeded, but the host does not show it: ${wrong.join("; ")}\nIt was undone.`,
       );
@@ -181,7 +183,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
   private async takeBack(desired: Desired<S>, undo: readonly Step[], restore: readonly File[], claims: readonly ClaimFile[]) {
     const seen = await this.look(desired);
     await this.act(seen, {
-      claims: claims.filter(({ value }) => value !== undefined).map(({ value, ...held }) => held),
+      claims,
       intent: [],
       steps: undo,
       after: [],
@@ -211,29 +213,42 @@ export class Convergence<S extends z.ZodRawShape, F> {
     requireUnchanged(difference(stored.desired, observed.state, Object.keys(stored.desired)));
   }
 
-  private refuseOtherValue(desired: Desired<S>, { shared }: Seen<S, F>, incarnation: string): void {
+  private refuseOtherValue(desired: Desired<S>, { shared, record }: Seen<S, F>, incarnation: string): void {
     for (const [key, { value }] of Object.entries(this.kind.claims?.(desired) ?? {})) {
-      const other = shared.get(key)?.claims.find((c) => c.incarnation !== incarnation && c.value !== value);
+      const others = shared.get(key)?.claims.filter((c) => !this.isOwn(c, incarnation, record));
+      const other = others?.find((c) => c.value !== value);
       if (other) throw new HostnetError(`${key} is wanted as ${value} here, but as ${other.value} by ${other.owner}`);
     }
   }
 
-  private claims(
-    desired: Desired<S>,
-    last: Desired<S> | undefined,
-    before: Observed<S, F>,
-    incarnation: string,
-    shared: ReadonlyMap<string, Shared>,
-  ): ClaimFile[] {
+  /** Ours, or a predecessor's: what this resource claimed before it was moved or replaced, or before a crash. */
+  private isOwn(claim: Shared["claims"][number], incarnation: string, record?: HostRecord): boolean {
+    return [incarnation, record?.incarnation].includes(claim.incarnation) || claim.owner === this.options.owner;
+  }
+
+  /** The claims to take and to leave, and the way back. */
+  private claims(desired: Desired<S>, before: Observed<S, F>, incarnation: string, { shared, record }: Seen<S, F>) {
+    const { owner } = this.options;
     const wanted = this.kind.claims?.(desired, before) ?? {};
-    const held = (key: string, value?: string): boolean =>
-      shared.get(key)?.claims.some((c) => c.incarnation === incarnation && (value ?? c.value) === c.value) ?? false;
-    const taken = Object.entries(wanted).filter(([key, { value }]) => !held(key, value));
-    const left = Object.keys((last && this.kind.claims?.(last)) ?? {}).filter((key) => !(key in wanted) && held(key));
-    return [
-      ...taken.map(([key, { value, former }]) => claim(key, incarnation, this.options.owner, value, former)),
-      ...left.map((key) => release(key, incarnation)),
-    ];
+    const held = [...shared].flatMap(([key, { claims, former }]) =>
+      claims.filter((c) => this.isOwn(c, incarnation, record)).map((c) => ({ ...c, key, former })),
+    );
+    const stays = (c: (typeof held)[number]) =>
+      c.incarnation === incarnation && c.owner === owner && c.value === wanted[c.key]?.value;
+    const taken = Object.entries(wanted).filter(([key]) => !held.some((c) => c.key === key && stays(c)));
+    const left = held.filter((c) => !stays(c));
+    return {
+      claims: [
+        ...left.filter((c) => c.incarnation !== incarnation || !(c.key in wanted)).map((c) => release(c.key, c.incarnation)),
+        ...taken.map(([key, { value, former }]) => claim(key, incarnation, owner, value, former)),
+      ],
+      unclaim: [
+        ...taken
+          .filter(([key]) => !left.some((c) => c.key === key && c.incarnation === incarnation))
+          .map(([key]) => release(key, incarnation)),
+        ...left.map((c) => claim(c.key, c.incarnation, c.owner, c.value, c.former)),
+      ],
+    };
   }
 
   private write(record: HostRecord) {

@@ -9,8 +9,8 @@ export interface Step {
   readonly stdin?: string;
   /** A probe. Where it succeeds the step has nothing to do and is skipped. */
   readonly unless?: readonly string[];
-  /** A key of `Kind.claims`: the step runs only when no other resource claims that setting any more. */
-  readonly released?: string;
+  /** Keys of `Kind.claims`: the step runs only when no other resource claims any of these settings any more. */
+  readonly released?: readonly string[];
 }
 
 /** A step that only looks. Its exit code is an answer, not a failure. */

@@ -28,12 +28,11 @@ export interface Hosts {
 /** Inputs that the class adds beside the user's: the provider code, the URN and the name of the resource. */
 const HIDDEN = ["__provider", "__owner", "__resource"];
 
-/** Which resource of this run declared an object: two for one object would undo each other for ever. */
-const declared = new Map<string, string>();
-
 /** check, diff, create, read, update, delete: once, for every kind. check and diff never touch the host. */
 export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: Hosts): Provider {
   const keys = Object.keys(kind.schema.shape);
+  /** Which resource of this run declared an object: two for one object would undo each other for ever. */
+  const declared = new Map<string, string>();
 
   function check(olds: Props, news: Props) {
     const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;

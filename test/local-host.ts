@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Commit } from "../provider/host/commit";
+import type { Reply } from "../provider/host/session";
 import type { Hosts } from "../provider/lifecycle";
 
 /**
@@ -10,13 +11,23 @@ import type { Hosts } from "../provider/lifecycle";
  * empty /etc/hostnet and /run. What needs more than this kernel has (VRFs, systemd) belongs in the lab.
  */
 export class LocalHost implements Hosts {
-  readonly machineId = "0123456789abcdef0123456789abcdef";
+  machineId = "0123456789abcdef0123456789abcdef";
+  /** All that were sent, looks and changes. */
   readonly scripts: string[] = [];
+  /** Comes between a script and the host: to change things before it, or to lose its answer. */
+  around: (run: () => Reply, script: string) => Reply | Promise<Reply> = (run) => run();
   private readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   private readonly holder;
   private readonly queue: Commit;
 
-  constructor() {
+  /**
+   * @param shell that runs the scripts
+   * @param tools a folder of tools that come before the system's, with a colon behind it
+   */
+  constructor(
+    private readonly shell: readonly string[] = ["sh"],
+    private readonly tools = "",
+  ) {
     const setUp =
       "mount -t tmpfs none /run && mkdir -p /run/hostnet /run/etc && mkdir -p /etc/hostnet && mount --bind /run/etc /etc/hostnet && " +
       "ip link set dev lo up && echo ready && exec sleep 3600";
@@ -29,12 +40,16 @@ export class LocalHost implements Hosts {
       alive: true,
       close: () => {},
       run: async (text) => {
-        this.scripts.push(text.toString("latin1"));
-        writeFileSync(script, text);
-        const { status, stdout, stderr } = spawnSync("nsenter", [...this.enter(), "sh", script], {
-          env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
-        });
-        return { code: status ?? 255, stdout, stderr };
+        const shown = text.toString("latin1");
+        this.scripts.push(shown);
+        return this.around(() => {
+          writeFileSync(script, text);
+          const { status, stdout, stderr } = spawnSync("nsenter", [...this.enter(), ...this.shell, script], {
+            env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
+            maxBuffer: 64 * 1024 * 1024,
+          });
+          return { code: status ?? 255, stdout, stderr };
+        }, shown);
       },
     }));
   }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Duplex, Readable } from "node:stream";
 import { HostnetError, UnknownOutcome } from "../errors";
-import { GRACE, MOST_OUTPUT, noGreeting, plain, prompt, refusal } from "./driver";
+import { GRACE, MOST_OUTPUT, noGreeting, plain, prompt, refusal, WRONG_PASSWORD } from "./driver";
 import type { Greeting, Reply } from "./session";
 import { NotSent, Refused, type SshOptions } from "./target";
 
@@ -74,8 +74,7 @@ export class Channel {
       this.put(noise.subarray(at >= 0 ? at : Math.max(0, noise.length - 4096)));
       if (this.diagnosis.includes(prompt(this.mark))) {
         this.diagnosis = this.diagnosis.replaceAll(prompt(this.mark), "");
-        if (answered || password === undefined)
-          throw new Refused(`${this.who}: ${noGreeting(null, "", "try again")}`);
+        if (answered || password === undefined) throw new Refused(`${this.who}: ${WRONG_PASSWORD}`);
         answered = true;
         this.stream.write(`${password}\n`);
       }

@@ -64,6 +64,8 @@ export function commandLine(mark: string, sudo: SshOptions["sudo"], password?: s
   return `exec env LC_ALL=C ${words.join(" ")} ${password !== undefined ? `-S -p ${prompt(mark)}` : "-n"} -- ${driver}`;
 }
 
+export const WRONG_PASSWORD = "sudo refused the password of hostnet:sudoPassword.";
+
 /** What sudo prints when it wants the password. Not the mark itself, which begins the greeting. */
 export function prompt(mark: string): string {
   return `ask-${mark}`;
@@ -108,10 +110,7 @@ export function noGreeting(code: number | null, output: string, diagnosis: strin
       /not in the sudoers|may not run sudo|not allowed to (execute|run)/,
       "the sudoers do not let this user run sh as root.",
     ],
-    [
-      /try again|incorrect password|incorrect authentication/,
-      "sudo refused the password of hostnet:sudoPassword.",
-    ],
+    [/try again|incorrect password|incorrect authentication/, WRONG_PASSWORD],
     [
       /password is required|no askpass|authentication (is )?required/i,
       "sudo wants a password: set hostnet:sudoPassword, or allow the user NOPASSWD.",

@@ -55,7 +55,10 @@ export function hostKeyCheck(
     );
   }
 
+  let accepted: Buffer | undefined;
   const refuse = (key: Buffer): Refused | undefined => {
+    // Asked again whenever the session's keys are renewed.
+    if (accepted?.equals(key)) return undefined;
     const verdict = judge(entries, host, port, key);
     const shown = `${typeOf(key)} ${fingerprint(key)}`;
     switch (verdict.is) {
@@ -74,7 +77,11 @@ export function hostKeyCheck(
             `${verdict.known.map(describe).join(", ")}. If the host was reinstalled, replace it there.`,
         );
       case "unknown":
-        if (ssh.acceptNewHostKey) return accept(who, file, line(host, port, key));
+        if (ssh.acceptNewHostKey && !accepted) {
+          const problem = keep(who, file, line(host, port, key));
+          if (!problem) accepted = key;
+          return problem;
+        }
         return new Refused(
           `${who}: the host key is not known: ${shown}. If that is what ssh-keygen -lf ${fileOf(key)} ` +
             `prints on the host, set ${field}.hostKey to "${typeOf(key)} ${key.toString("base64")}", or write to ${file}: ` +
@@ -125,7 +132,7 @@ function known(hop: Hop, ssh: SshOptions, file: string, field: string): Entry[] 
 }
 
 /** A key that cannot be kept would be accepted blindly again the next time: then it is refused. */
-function accept(who: string, file: string, text: string): Refused | undefined {
+function keep(who: string, file: string, text: string): Refused | undefined {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     let ends = true;

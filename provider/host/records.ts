@@ -95,8 +95,9 @@ export function parseShared({ code, stdout, stderr }: Result, key: string): Shar
   const claims = new Map<string, { owner: string; value: string }>();
   let former: unknown;
   for (const line of stdout.split("\n")) {
-    const [, name, text] = /^.*\/([^/:]+):(.*)$/.exec(line) ?? [];
-    if (name === undefined || text === undefined || name.endsWith(".new")) continue;
+    // Owners and values have slashes and colons of their own.
+    const [, name, text] = /^[^:]*\/([^/:]+):(.*)$/.exec(line) ?? [];
+    if (name === undefined || text === undefined || name === ".new") continue;
     if (name === "former") {
       former = json(text);
       continue;

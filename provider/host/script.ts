@@ -86,7 +86,8 @@ f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2
 s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
 # i prints the stdin of a step, which lies behind the end of this script.
 i() { tail -c +$((B + $1)) "$0" | head -c "$2"; }
-put() { printf %s "$2" >"$1.new" && mv "$1.new" "$1"; }
+# put leaves no file behind that ls shows, wherever it is cut.
+put() { printf %s "$2" >"\${1%/*}/.new" && mv "\${1%/*}/.new" "$1"; }
 hash() { sed -E "$C" "$1" | sha256sum; }
 `;
 
@@ -105,7 +106,7 @@ export function compile(plans: readonly Plan[], mark: string): Buffer {
     const run = `s ${n} ${command(step.argv)}`;
     const fed = step.stdin === undefined ? run : `${stored(step.stdin)} | ${run}`;
     const probes = [
-      ...(step.released ? [`[ -n "$(ls ${quote(sharedFolder(step.released))} 2>/dev/null | grep -vx former)" ]`] : []),
+      ...(step.released ?? []).map((key) => `[ -n "$(ls ${quote(sharedFolder(key))} 2>/dev/null | grep -vx former)" ]`),
       ...(step.unless ? [`${command(step.unless)} >/dev/null 2>&1`] : []),
     ];
     return [...probes, fed].join(" || ");
@@ -153,22 +154,25 @@ function operation(
     text === undefined ? `rm -f ${quote(path)}` : `put ${quote(path)} ${quote(text)}`;
   const files = (list: readonly File[]): string => list.map(write).join(" && ") || ":";
   const claimed = change.claims.filter((claim) => claim.value !== undefined);
-  const released = change.claims.filter((claim) => claim.value === undefined);
   const own = (claim: ClaimFile): string => quote(`${claim.folder}/${claim.incarnation}`);
+  const ours = (folder: string): string =>
+    change.claims.flatMap((claim) => (claim.folder === folder ? [` -e ${quote(claim.incarnation)}`] : [])).join("");
   const conflict = claimed.map(
-    ({ folder, value, incarnation }) =>
-      `[ -z "$(ls ${quote(folder)} 2>/dev/null | grep -vxe former -e ${incarnation} | ( cd ${quote(folder)} 2>/dev/null && xargs -r grep -LFxe ${quote(`value ${value}`)} ))" ]`,
+    ({ folder, value }) =>
+      `[ -z "$(ls ${quote(folder)} 2>/dev/null | grep -vxe former${ours(folder)} | ( cd ${quote(folder)} 2>/dev/null && xargs -r grep -LFxe ${quote(`value ${value}`)} ))" ]`,
   );
   const take = claimed.map(
     (claim) =>
       `mkdir -p ${quote(claim.folder)} && { [ -e ${quote(`${claim.folder}/former`)} ] || put ${quote(`${claim.folder}/former`)} ${quote(claim.former ?? "")}; } && put ${own(claim)} ${quote(`value ${claim.value}\nowner ${claim.owner}\n`)}`,
   );
-  const empty = ({ folder }: ClaimFile): string =>
-    `[ "$(ls ${quote(folder)} 2>/dev/null)" != former ] || rm -r ${quote(folder)}`;
-  const aside = released.map((claim) => `mv ${own(claim)} "$D/${n}.${claim.incarnation}" 2>/dev/null || :`);
+  const folders = [...new Set(change.claims.map(({ folder }) => quote(folder)))];
+  const empty = folders.map((folder) => `[ "$(ls ${folder} 2>/dev/null)" != former ] || rm -r ${folder}`);
+  const aside = change.claims.map(
+    (claim, k) => `${claim.value === undefined ? "mv" : "cp"} ${own(claim)} "$D/${n}.${k}" 2>/dev/null || :`,
+  );
   const back = [
-    ...claimed.map((claim) => `rm -f ${own(claim)}; ${empty(claim)}`),
-    ...released.map((claim) => `mv "$D/${n}.${claim.incarnation}" ${own(claim)} 2>/dev/null || :`),
+    ...change.claims.map((claim, k) => `mv "$D/${n}.${k}" ${own(claim)} 2>/dev/null || rm -f ${own(claim)}`),
+    ...empty,
   ];
   const guarded = queries.filter((query) => !query.free);
   const lines = [
@@ -178,7 +182,7 @@ function operation(
     ...conflict.map((test) => `${test} || ${end(END.missed)}`),
     `M="$R ${n} i"`,
     `if s 0 w${n} && M="$R ${n} a" && a${n} && M="$R ${n} p" && p${n} && M="$R ${n} r" && s 0 r${n}; then`,
-    ...released.map((claim) => `  ${empty(claim)}`),
+    ...empty.map((line) => `  ${line}`),
     `  ${end(END.done)}`,
     "fi",
     `M="$R ${n} u"; u${n}`,
@@ -190,7 +194,7 @@ function operation(
   return [
     looks(`g${n}`, guarded),
     looks(`p${n}`, change.after),
-    block(`w${n}`, [[...take, files(change.intent)].join(" && "), ...(aside.length ? ["[ $? = 0 ] || return", ...aside] : [])]),
+    block(`w${n}`, [...aside, [...take, files(change.intent)].join(" && ")]),
     block(`r${n}`, [files(change.record)]),
     block(`a${n}`, [...change.steps.map((step, k) => `${framed(step, k)} || return`), "return 0"]),
     block(`u${n}`, [...change.undo.map(framed), ...back, `${files(change.restore)} || :`]),

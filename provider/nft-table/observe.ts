@@ -16,10 +16,13 @@ export function observe(
   const sameHead =
     (base && base.head.join("\n") === listed.head.join("\n")) ||
     meaning(own, family) === meaning(listed, family);
+  const said = (line: string) => meaning({ ...own, head: [line] }, family);
+  const head = listed.head.map((line) => own.head.find((mine) => said(mine) === said(line)) ?? line);
   return {
     kind: own.kind,
     name: own.name,
-    head: sameHead ? own.head : listed.head,
+    // What is the default, and was left out, stays out.
+    head: sameHead ? own.head : head.filter((line) => said(line) !== "" || own.head.includes(line)),
     ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, base?.rules) }),
     ...(listed.elements && { elements: elements(own, listed, base, lively) }),
   };

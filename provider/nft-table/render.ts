@@ -135,7 +135,8 @@ function changes(
   return [
     ...chains.filter(is("gone")).map((c) => `add chain ${name(c)}`),
     ...chains.filter(is("new", "redeclared")).map(define),
-    ...refilled.filter((c) => c.change !== "new").map((c) => `flush chain ${name(c)}`),
+    // New ones too: should they be there after all, as in the undo of what never happened, no rule is there twice.
+    ...refilled.map((c) => `flush chain ${name(c)}`),
     ...moves.flatMap(({ stale }) => stale),
     ...sets.filter(is("gone", "remade")).flatMap(drop),
     ...leftover.map((key) => `delete ${key.replace(" ", ` ${table} `)}`),

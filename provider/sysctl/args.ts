@@ -18,8 +18,15 @@ export interface SysctlFields {
 /** As the kernel prints it, but for its tabs. */
 const value = z
   .union([z.number().int("must be a whole number or a text"), z.string()], "must be a whole number or a text")
-  .transform((text) => String(text).trim().replaceAll(/[\t ]+/g, " "))
-  .refine((text) => /^[\x20-\x7e]{0,1000}$/.test(text), "must be at most 1000 printable ASCII characters on one line");
+  .transform((text) =>
+    String(text)
+      .trim()
+      .replaceAll(/[\t ]+/g, " "),
+  )
+  .refine(
+    (text) => /^[\x20-\x7e]{0,1000}$/.test(text),
+    "must be at most 1000 printable ASCII characters on one line",
+  );
 
 const settings = z.unknown().transform((raw, context) => {
   const problem = (message: string, path: string[] = []) =>
@@ -45,7 +52,10 @@ const settings = z.unknown().transform((raw, context) => {
 export const schema = z.strictObject({
   name: z
     .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "is no label: 1 to 100 of A-Z a-z 0-9 _ . -, the first a letter or digit"),
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/,
+      "is no label: 1 to 100 of A-Z a-z 0-9 _ . -, the first a letter or digit",
+    ),
   settings,
 });
 

@@ -36,12 +36,22 @@ export interface Spread {
 }
 
 /** Measured on Linux 6.1 and 6.18: the other `all` keys change no device. */
-const SPREAD_6 = ["forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_linkdown", "force_forwarding"];
+const SPREAD_6 = [
+  "forwarding",
+  "disable_ipv6",
+  "addr_gen_mode",
+  "ignore_routes_with_linkdown",
+  "force_forwarding",
+];
 
 export function spreadOf(key: string): Spread | undefined {
   if (claimKey(key) === "net.ipv4.ip_forward") {
     // Forwarding turns redirects on when it is turned off, also on a host that had both off.
-    return { folder: `${ROOT}net/ipv4/conf`, name: "forwarding", also: ["net.ipv4.conf.all.accept_redirects"] };
+    return {
+      folder: `${ROOT}net/ipv4/conf`,
+      name: "forwarding",
+      also: ["net.ipv4.conf.all.accept_redirects"],
+    };
   }
   const name = SPREAD_6.find((attribute) => key === `net.ipv6.conf.all.${attribute}`);
   return name === undefined ? undefined : { folder: `${ROOT}net/ipv6/conf`, name, also: [] };

@@ -1,7 +1,7 @@
 import { HostnetError } from "../errors";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { Sysctl, schema } from "./args";
-import { keyAt, keyOf, pathOf, type Spread, spreadOf } from "./keys";
+import { keyAt, pathOf, type Spread, spreadOf } from "./keys";
 
 type Shape = typeof schema.shape;
 
@@ -44,7 +44,11 @@ export function query(d: Sysctl, last?: Last<Shape, Facts>): readonly Query[] {
   ];
 }
 
-export function parse(results: readonly Result[], d: Sysctl, last?: Last<Shape, Facts>): Observed<Shape, Facts> {
+export function parse(
+  results: readonly Result[],
+  d: Sysctl,
+  last?: Last<Shape, Facts>,
+): Observed<Shape, Facts> {
   const [own, ...listings] = results as [Result, ...Result[]];
   const keys = keysOf(d, last);
   const values = printed(own);
@@ -53,10 +57,12 @@ export function parse(results: readonly Result[], d: Sysctl, last?: Last<Shape, 
     if (value === undefined) requireAbsent(key, own);
     return value === undefined ? [] : [[key, value] as const];
   });
-  const devices = listings.flatMap((listing) => [...printed(listing)].map(([path, value]) => [keyAt(path), value] as const));
+  const devices = listings.flatMap((listing) =>
+    [...printed(listing)].map(([path, value]) => [keyAt(path), value] as const),
+  );
   return {
     state: { name: d.name, settings: Object.fromEntries(settings) },
-    facts: { devices: Object.fromEntries(devices.filter(([key]) => keyOf(key) === key && !key.includes(".all.f"))) },
+    facts: { devices: Object.fromEntries(devices) },
   };
 }
 
@@ -66,7 +72,10 @@ function printed({ stdout }: Result): Map<string, string> {
     const [, path, text] = /^(\/proc\/sys\/[^:]+):(.*)$/.exec(line) ?? [];
     if (path === undefined || text === undefined) continue;
     const before = values.get(path);
-    values.set(path, [...(before === undefined ? [] : [before]), text.trim().replaceAll(/\s+/g, " ")].join(" "));
+    values.set(
+      path,
+      [...(before === undefined ? [] : [before]), text.trim().replaceAll(/\s+/g, " ")].join(" "),
+    );
   }
   return values;
 }
@@ -75,5 +84,7 @@ function printed({ stdout }: Result): Map<string, string> {
 function requireAbsent(key: string, { stderr }: Result): void {
   const said = stderr.split("\n").find((line) => line.includes(`${pathOf(key)}:`));
   if (said !== undefined && /No such file or directory/.test(said)) return;
-  throw new HostnetError(`settings.${key} cannot be read: ${(said ?? stderr).trim() || "the host printed no value"}`);
+  throw new HostnetError(
+    `settings.${key} cannot be read: ${(said ?? stderr).trim() || "the host printed no value"}`,
+  );
 }

@@ -52,6 +52,69 @@ const lives: Record<string, Life> = {
     edit: "ip link set dev lan2 nomaster; ip addr add 192.168.99.1/24 dev br-lan",
     drift: "ports: lan2 isolated=true is missing",
   },
+  Vrf: {
+    world: `for l in lan1 lan2; do ip link add name $l type dummy; ip link set dev $l up; done
+      ip addr add 192.168.9.1/24 dev lan2; ip addr add 2001:db8:9::1/64 dev lan2; ip route add 10.9.0.0/16 via 192.168.9.2 dev lan2`,
+    create: `new Vrf("vrf-a", { ...host, table: 100, interfaces: [{ name: "lan1", addresses: ["192.168.7.1/24"] }],
+      routes: [{ destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 }] });`,
+    created: `ip -d link show dev vrf-a | grep -q 'vrf table 100'
+      ip -br link show master vrf-a | grep -q '^lan1 '
+      ip route show table 100 | grep -q 'unreachable default'
+      ip rule show | grep -q l3mdev-table; ip -6 rule show | grep -q l3mdev-table`,
+    update: `new Vrf("vrf-a", { ...host, table: 101, interfaces: [{ name: "lan1", addresses: ["192.168.7.1/24"] }, "lan2"],
+      routes: [{ destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 }, { destination: "10.8.0.0/16", gateway: "192.168.7.9" }] });`,
+    updated: `ip -d link show dev vrf-a | grep -q 'vrf table 101'
+      ip -br addr show dev lan2 | grep 192.168.9.1/24 | grep -q 2001:db8:9::1/64
+      ip route show table 101 | grep -q '10.8.0.0/16 via 192.168.7.9 dev lan1'
+      ip route show table 101 | grep -q '192.168.7.0/24 dev lan1'`,
+    edit: "ip link set dev lan1 nomaster",
+    drift: "interfaces: lan1",
+  },
+  PolicyRoute: {
+    world: `ip rule add priority 100 from 10.0.0.0/8 table 77; ip link add name lan1 type dummy; ip link set dev lan1 up
+      ip addr add 192.168.9.1/24 dev lan1`,
+    create: `new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, fwmark: 7, table: 200,
+      routes: [{ destination: "0.0.0.0/0", gateway: "192.168.9.2" }] });`,
+    created: `ip rule show | grep -q '^100:.*from all fwmark 0x7 lookup 200 proto'
+      ip rule show | grep -q '^100:.*from 10.0.0.0/8 lookup 77'
+      ip route show table 200 | grep -q 'default via 192.168.9.2 dev lan1'`,
+    update: `new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, from: "10.0.0.0/8", fwmark: "0x7/0xff", iif: "lan1", table: 201 });`,
+    updated: `ip rule show | grep -q '^100:.*from 10.0.0.0/8 fwmark 0x7/0xff iif lan1 lookup 201'
+      ip rule show | grep -q '^100:.*from 10.0.0.0/8 lookup 77'
+      ! ip rule show | grep -q 'lookup 200'
+      [ -z "$(ip route show table 200 2>/dev/null)" ]`,
+    edit: "ip rule del priority 100 from 10.0.0.0/8 fwmark 0x7/0xff iif lan1 table 201",
+    drift: "it is missing on the host",
+  },
+  NftTable: {
+    world: "nft add table inet foreign; nft add chain inet foreign c; nft add rule inet foreign c counter",
+    create: `new NftTable("guests", { ...host, family: "inet", chains: {
+      forward: { type: "filter", hook: "forward", priority: "filter", policy: "accept", rules: [
+        nft\`ct state established,related accept\`, nft\`tcp dport \${[22, 80]} accept\`] } } });`,
+    created: `nft list chain inet guests forward | grep -q 'tcp dport { 22, 80 } accept'
+      nft list chain inet guests forward | grep -q 'ct state established,related accept'`,
+    update: `new NftTable("guests", { ...host, family: "inet",
+      sets: { friends: { type: "ipv4_addr", elements: ["10.0.0.1", "10.0.0.2"] } }, counters: { seen: {} }, chains: {
+      forward: { type: "filter", hook: "forward", priority: "filter", policy: "accept", rules: [
+        nft\`ct state established,related accept\`, nft\`ip saddr @friends counter name seen accept\`, nft\`tcp dport \${[22, 80]} accept\`] } } });`,
+    updated: `nft list chain inet guests forward | grep -q 'ip saddr @friends counter name "seen" accept'
+      nft list set inet guests friends | grep -q '10.0.0.1, 10.0.0.2'
+      nft list table inet foreign | grep -q counter`,
+    edit: `nft delete rule inet guests forward handle $(nft -a list chain inet guests forward | sed -n 's/.*dport.*handle //p')`,
+    drift: "tcp dport { 22, 80 } accept is missing",
+  },
+  Sysctl: {
+    world:
+      "ip link add name lan1 type dummy; sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.lan1.forwarding=1",
+    create: 'new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1 } });',
+    created: "[ $(sysctl -n net.ipv4.ip_forward) = 1 ]",
+    update:
+      'new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1, "net.ipv4.tcp_rmem": "4096 131072 6291456" } });',
+    updated:
+      "[ $(sysctl -n net.ipv4.ip_forward) = 1 ]; sysctl -n net.ipv4.tcp_rmem | tr '\\t' ' ' | grep -q '^4096 131072 6291456'",
+    edit: "sysctl -qw net.ipv4.ip_forward=0",
+    drift: "settings.net.ipv4.ip_forward: 0 instead of 1",
+  },
 };
 
 test.each(Object.keys(lives))("%s", async (kind) => {

@@ -1,5 +1,14 @@
-import { generateKeyPairSync } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { type AuthContext, utils } from "ssh2";
@@ -67,7 +76,7 @@ const pem = (kind: "ed25519" | "rsa" | "ec", passphrase?: string): string => {
   const options = { ed25519: {}, rsa: { modulusLength: 2048 }, ec: { namedCurve: "P-256" } }[kind];
   const { privateKey } = generateKeyPairSync(kind as "rsa", options as never);
   const cipher = passphrase ? { cipher: "aes-256-cbc", passphrase } : {};
-  return privateKey.export({ type: "pkcs8", format: "pem", ...cipher }) as string;
+  return (privateKey as unknown as KeyObject).export({ type: "pkcs8", format: "pem", ...cipher }) as string;
 };
 
 describe("credentials", () => {
@@ -314,12 +323,9 @@ describe("the host's key", () => {
     writeFileSync(join(home, "torn"), "# no newline here");
     await login(second, { password, hostKey: undefined }, { acceptNewHostKey: true, knownHosts: "~/torn" });
     expect(readFileSync(join(home, "torn"), "utf8").split("\n")).toHaveLength(3);
+    symlinkSync("/nowhere/at/all", join(home, "dangling"));
     const error = await failure(
-      login(
-        second,
-        { password, hostKey: undefined },
-        { acceptNewHostKey: true, knownHosts: "~/torn/x" },
-      ),
+      login(second, { password, hostKey: undefined }, { acceptNewHostKey: true, knownHosts: "~/dangling" }),
     );
     expect(error.message).toContain("cannot keep the new host key");
   });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, connect as dialTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -88,13 +88,11 @@ export class Host {
     chmodSync(join(this.folder, "bin", name), 0o755);
   }
 
-  /** What is left in the host's /run/hostnet. */
-  get scratch(): string[] {
-    try {
-      return readdirSync(join(this.folder, "run"));
-    } catch {
-      return [];
-    }
+  /** What is left in the host's /run/hostnet, after two seconds at most in which it may go. */
+  async left(): Promise<string[]> {
+    const folder = join(this.folder, "run");
+    for (let i = 0; i < 100 && existsSync(folder) && readdirSync(folder).length > 0; i++) await pause(20);
+    return existsSync(folder) ? readdirSync(folder) : [];
   }
 
   get target(): Target {
@@ -124,9 +122,10 @@ export class Host {
   }
 
   async close(): Promise<void> {
+    if (!this.tcp.listening) return;
     for (const socket of this.sockets) socket.destroy();
     await new Promise((resolve) => this.tcp.close(resolve));
-    for (let i = 0; i < 50 && this.scratch.length > 0; i++) await pause(20);
+    await this.left();
     for (const child of this.children) child.unref();
     rmSync(this.folder, { recursive: true, force: true });
   }

@@ -33,7 +33,16 @@ export async function launch(boot: Boot): Promise<Machine> {
   // Under emulation one processor is less work than two, and waiting for RCU is most of the time that links take to go.
   const kernel = "root=/dev/vda rw console=ttyS0 quiet mitigations=off audit=0 rcupdate.rcu_expedited=1";
   const args = [
-    ...["-accel", boot.kvm ? "kvm" : "tcg", "-cpu", boot.kvm ? "host" : "qemu64", "-smp", boot.kvm ? "2" : "1", "-m", "1536"],
+    ...[
+      "-accel",
+      boot.kvm ? "kvm" : "tcg",
+      "-cpu",
+      boot.kvm ? "host" : "qemu64",
+      "-smp",
+      boot.kvm ? "2" : "1",
+      "-m",
+      "1536",
+    ],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-serial", `file:${serial}`],
     ...["-kernel", join(boot.image, "vmlinuz"), "-initrd", join(boot.image, "initrd")],
     ...["-append", kernel],

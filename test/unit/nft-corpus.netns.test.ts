@@ -28,15 +28,30 @@ function groups(): Group[] {
     const lines = readFileSync(join(CORPUS, file), "utf8")
       .split("\n")
       .filter((line) => line.trim() !== "" && !/^[#-]/.test(line));
-    const specs = new Map(lines.flatMap((l) => (/^:(.*?);(.*)$/.exec(l)?.slice(1) ? [/^:(.*?);(.*)$/.exec(l)!.slice(1) as [string, string]] : [])));
+    const specs = new Map(
+      lines.flatMap((l) =>
+        /^:(.*?);(.*)$/.exec(l)?.slice(1) ? [/^:(.*?);(.*)$/.exec(l)!.slice(1) as [string, string]] : [],
+      ),
+    );
     const blocks = lines.flatMap((l) => block(l) ?? []);
     const rules = lines.filter((l) => !/^[:*!?%]/.test(l)).map((l) => split(l));
     const of = (mark: string) => rules.filter(([, state]) => state === mark).map(([rule]) => rule!);
     return lines.flatMap((line) => {
       const [, family, , names] = /^\*(\w+);([^;]*);(.*)$/.exec(line) ?? [];
       if (!family) return [];
-      const chains = Object.fromEntries(names!.split(",").map((name) => [name, chain(specs.get(name)!, family)]));
-      return [{ file, family: family as NftTable["family"], chains, text: blocks.join("\n"), ok: of("ok"), fail: of("fail") }];
+      const chains = Object.fromEntries(
+        names!.split(",").map((name) => [name, chain(specs.get(name)!, family)]),
+      );
+      return [
+        {
+          file,
+          family: family as NftTable["family"],
+          chains,
+          text: blocks.join("\n"),
+          ok: of("ok"),
+          fail: of("fail"),
+        },
+      ];
     });
   });
 }
@@ -49,8 +64,15 @@ function split(line: string): string[] {
 
 /** Priority 0 is refused in the bridge family, on purpose. */
 function chain(spec: string, family: string): BaseChain {
-  const [, type, hook, device, priority] = /^type (\S+) hook (\S+)(?: device (\S+))? priority (\S+)/.exec(spec)!;
-  return { type, hook, ...(device && { device }), priority: family === "bridge" ? -200 : Number(priority) } as BaseChain;
+  const [, type, hook, device, priority] = /^type (\S+) hook (\S+)(?: device (\S+))? priority (\S+)/.exec(
+    spec,
+  )!;
+  return {
+    type,
+    hook,
+    ...(device && { device }),
+    priority: family === "bridge" ? -200 : Number(priority),
+  } as BaseChain;
 }
 
 const STATEMENT = / (?=(?:flags|timeout|size|wscale|timestamp|sack-perm) )| (?=timestamp sack-perm)/;
@@ -58,8 +80,10 @@ const STATEMENT = / (?=(?:flags|timeout|size|wscale|timestamp|sack-perm) )| (?=t
 function block(line: string): string | undefined {
   const [, mark, name, what, state] = /^([!%])(\S+) (.*);(ok|fail)/.exec(line) ?? [];
   if (state !== "ok") return undefined;
-  if (mark === "!") return `${what!.includes(" : ") ? "map" : "set"} ${name} {\n${what!.split(STATEMENT).join("\n")}\n}`;
-  const [, kind, body] = /^type (counter|quota|limit|ct helper|ct timeout|ct expectation|synproxy) ?(.*)$/.exec(what!)!;
+  if (mark === "!")
+    return `${what!.includes(" : ") ? "map" : "set"} ${name} {\n${what!.split(STATEMENT).join("\n")}\n}`;
+  const [, kind, body] =
+    /^type (counter|quota|limit|ct helper|ct timeout|ct expectation|synproxy) ?(.*)$/.exec(what!)!;
   const inside = body!.replace(/^\{ ?|\}$/g, "").split(/;| (?=wscale|timestamp)/);
   return `${kind} ${name} {\n${inside.join("\n")}\n}`;
 }
@@ -70,7 +94,9 @@ afterAll(() => ns.close());
 const counts = { rules: 0, loaded: 0, refusedByNft: [] as string[], falseAlarms: [] as string[], refused: 0 };
 
 function fields({ family, chains, text }: Group, rules: readonly string[]): NftTableFields {
-  const filled = Object.fromEntries(Object.entries(chains).map(([name, c]) => [name, { ...c, rules: [...rules] }]));
+  const filled = Object.fromEntries(
+    Object.entries(chains).map(([name, c]) => [name, { ...c, rules: [...rules] }]),
+  );
   return { family, name: "t", chains: filled, ...(text && { text }) };
 }
 
@@ -80,7 +106,12 @@ function refusals(d: NftTable): Map<number, string> {
   const { code, stderr } = ns.run(step!);
   ns.flush();
   if (code === 0) return new Map();
-  return new Map([...stderr.matchAll(/^\/dev\/stdin:(\d+):\S+ (Error: .*)$/gm)].map(([, line, why]) => [Number(line), why!]));
+  return new Map(
+    [...stderr.matchAll(/^\/dev\/stdin:(\d+):\S+ (Error: .*)$/gm)].map(([, line, why]) => [
+      Number(line),
+      why!,
+    ]),
+  );
 }
 
 const attempt = (make: () => NftTable): NftTable | string => {
@@ -134,7 +165,9 @@ test.each(all.map((group) => [`${group.file} ${group.family}`, group] as const))
 test("the counts", () => {
   if (all.length === 0) return;
   const { rules, loaded, refused, refusedByNft, falseAlarms } = counts;
-  console.log(`${rules} rules, ${loaded} loaded and stable, ${refusedByNft.length} refused by this nft and kernel, ${refused} wrong ones refused`);
+  console.log(
+    `${rules} rules, ${loaded} loaded and stable, ${refusedByNft.length} refused by this nft and kernel, ${refused} wrong ones refused`,
+  );
   if (process.env.NFT_CORPUS) console.log([...falseAlarms, "---", ...refusedByNft].join("\n"));
   expect(falseAlarms).toEqual([]);
   expect(loaded).toBeGreaterThan(0.9 * rules);

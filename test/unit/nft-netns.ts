@@ -21,7 +21,9 @@ export class Netns {
       );
     }
     // It ends by itself when this process does: its stdin closes.
-    const holder = spawn("unshare", ["-n", "sh", "-c", "echo ready; read end"], { stdio: ["pipe", "pipe", "inherit"] });
+    const holder = spawn("unshare", ["-n", "sh", "-c", "echo ready; read end"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     this.holder = holder;
     await new Promise((resolve) => holder.stdout!.once("data", resolve));
     this.run({ argv: ["ip", "link", "set", "dev", "lo", "up"] });
