@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** A list that is not there wants nothing, as an empty one; JSON has no undefined. */
+/** A list that is not there wants nothing, as an empty one; inside a record, an empty thing is a thing: null here. */
 function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(plain);
+  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((v) => plain(v) ?? null);
   if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value).flatMap(([k, v]) => (v === undefined ? [] : [[k, plain(v)]]));
+    const entries = Object.entries(value).flatMap(([k, v]) => (v === undefined ? [] : [[k, plain(v) ?? null]]));
     return entries.length === 0 ? undefined : Object.fromEntries(entries);
   }
   return value ?? undefined;
@@ -28,7 +28,12 @@ function walk(path: string, wanted: unknown, found: unknown): string[] {
   if (same(wanted, found)) return [];
   if (isRecord(wanted) && isRecord(found)) {
     const keys = [...new Set([...Object.keys(wanted), ...Object.keys(found)])];
-    return keys.flatMap((key) => walk(`${path}.${key}`, wanted[key], found[key]));
+    return keys.flatMap((key) => {
+      const [w, f] = [wanted[key], found[key]];
+      if (w === null && f === undefined) return [`${path}.${key} is missing`];
+      if (f === null && w === undefined) return [`${path}.${key} is there`];
+      return walk(`${path}.${key}`, w ?? undefined, f ?? undefined);
+    });
   }
   const lists = [wanted ?? [], found ?? []];
   if (lists.every(Array.isArray)) return byItem(path, lists[0] as unknown[], lists[1] as unknown[]);

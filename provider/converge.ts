@@ -15,7 +15,7 @@ import {
   sharedQuery,
   writeRecord,
 } from "./host/records";
-import { type ClaimFile, type File, fingerprint, type Outcome, type Plan } from "./host/script";
+import { type ClaimFile, type File, type Outcome, type Plan } from "./host/script";
 import type { Desired, Kind, Last, Observed, Query, Result, Step } from "./kind";
 import { inherits, ours, refuseForeignRecord, requireAdoption, requireMachine, requireUnchanged } from "./ownership";
 import { version } from "./version";
@@ -70,9 +70,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
         seen = await this.look(desired, last);
         return this.apply(desired, seen, { ...last, incarnation, machineId, adopted: record.adopted }, last);
       }
-      const { state, facts, rest } = seen.observed;
+      const { state, facts, rest, broken = [] } = seen.observed;
       const found = state !== undefined && !this.kind.setting;
-      if (found) requireAdoption(this.options.adopt, difference(desired, state, Object.keys(desired)));
+      if (found) requireAdoption(this.options.adopt, [...difference(desired, state, Object.keys(desired)), ...broken]);
       const former = { state: found ? state : undefined, rest, facts };
       return this.apply(desired, seen, { desired, former, incarnation, machineId, adopted: found });
     });
@@ -96,6 +96,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     if (!present && !record) return undefined;
     const drift = [
       ...(present ? difference(stored.desired, observed.state!, Object.keys(stored.desired)) : ["it is missing on the host"]),
+      ...(observed.broken ?? []),
       ...(record ? [] : ["its record is missing on the host"]),
       ...(record && !ours(record, stored.incarnation) ? [`it now belongs to ${record.owner}`] : []),
     ];
@@ -141,7 +142,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const { observed, record } = seen;
     this.refuseOtherValue(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
-    const target = { ...returning(desired, last, next.former), ...desired };
+    const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
     const steps = this.kind.ensure(target, before, last);
     const { claims, unclaim } = this.claims(desired, before, next.incarnation, seen);
     const noted: HostRecord = {
@@ -162,14 +163,14 @@ export class Convergence<S extends z.ZodRawShape, F> {
           claims,
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
-          after: this.kind.query(desired),
+          after: this.kind.query(desired, { desired, former: next.former }),
           record: this.write(noted),
           undo,
           restore,
         });
     const after = results ? this.settle(results, desired, next) : observed;
     const facts = this.kind.keep?.(after.facts, before.facts) ?? after.facts;
-    const wrong = difference(desired, after.state ?? {}, Object.keys(desired));
+    const wrong = [...difference(desired, after.state ?? {}, Object.keys(desired)), ...(after.broken ?? [])];
     if (wrong.length > 0) {
       await this.takeBack(desired, undo, restore, unclaim);
       throw new HostnetError(
@@ -195,7 +196,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   /** The listing right after the apply is the baseline: what equals it is observed in the user's own words. */
   private settle(results: readonly Result[], desired: Desired<S>, { former }: Stored<S, F>): Observed<S, F> {
-    const { facts } = this.kind.parse(results, desired);
+    const { facts } = this.kind.parse(results, desired, { desired, former });
     return this.kind.parse(results, desired, { desired, facts, former });
   }
 
@@ -273,7 +274,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       observed: this.kind.parse(results.slice(records.length, from), desired, last),
       shared: new Map(keys.map((key, n) => [key, parseShared(results[from + n]!, key)])),
       queries,
-      guard: fingerprint(queries, results),
+      guard: outcome.guard,
       machineId: greeting.machineId,
     };
   }
@@ -354,8 +355,12 @@ function requireTools(queries: readonly Query[], results: readonly Result[]): vo
 
 function failure(outcome: Extract<Outcome, { type: "failed" }>, count: number): string {
   const { step, number, result, undone } = outcome;
+  const lacking = /Unknown device type/.test(result.stderr) ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "") : null;
+  const hint = lacking ? `\nThe host's kernel lacks its module ${lacking[0]}.` : "";
+  // Of a batch, `ip` tells only the number of the line.
+  const line = step?.stdin?.split("\n")[Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1]) - 1];
   const what = step ? `${step.argv.join(" ")} (step ${number} of ${count})` : "writing its record under /etc/hostnet";
   const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
   const end = undone ? "Everything is as it was before." : "The undo did not end where it began: look at the host.";
-  return `${what} exited ${result.code}: ${said}\n${end}`;
+  return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${end}`;
 }

@@ -33,6 +33,8 @@ export interface Observed<S extends z.ZodRawShape, F> {
   readonly rest?: Partial<Desired<S>>;
   /** What only the host knows: ifindex, listing, the members' addresses and routes. */
   readonly facts: F;
+  /** What keeps it from working although its fields are as declared, a line each: drift too. */
+  readonly broken?: readonly string[];
   /** By key of `claims`: what was found before the first claim. Filled in by the lifecycle, from the host's notes. */
   readonly shared?: Readonly<Record<string, unknown>>;
 }
@@ -99,6 +101,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   blocked?(before: Observed<S, F>, last: Last<S, F>): string | undefined;
   /** Values that are always there (sysctl), not an object: it exists by its record alone, and none is foreign. */
   readonly setting?: boolean;
+  /** It is what its fields say, all of them: one that leaves the program is gone, whatever was found before us. */
+  readonly whole?: boolean;
   /** Host settings shared with other resources. Steps marked `released` undo them with the last claim. */
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;

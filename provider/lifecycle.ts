@@ -96,7 +96,8 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     const last = stored<S, F>(olds);
     const desired = known(news);
     const moved = changed(target(olds), target(news), ["host", "port", "proxy"]).length > 0;
-    const untouched = !diffOfObject(olds, news) && !moved && same(olds.persist, news.persist);
+    const reinstalled = news.acceptMachine !== undefined && news.acceptMachine !== last.machineId;
+    const untouched = !diffOfObject(olds, news) && !moved && !reinstalled && same(olds.persist, news.persist);
     // Changed credentials need no connection: the next change uses them.
     if (untouched) return { outs: plain({ ...pick(olds, (key) => !HOST_KEYS.includes(key)), ...pick(news, isHost) }) };
     const made = await telling("update", desired, news, () => converge(news, news).update(desired, last));

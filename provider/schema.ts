@@ -60,13 +60,27 @@ function describe(key: string, issue: z.core.$ZodIssue, value: unknown): Problem
       return best.flatMap((i) => describe(key, { ...i, path: [...issue.path, ...i.path] } as z.core.$ZodIssue, value));
     }
   }
-  const property = [key, ...issue.path].reduce<string>(
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((k) => ({ property: propertyPath([key, ...issue.path, k]), reason: "unknown field" }));
+  }
+  const at = issue.path.reduce<unknown>((v, part) => (v as Record<PropertyKey, unknown>)?.[part], value);
+  const missing = at === undefined && issue.code === "invalid_type";
+  return [{ property: propertyPath([key, ...issue.path]), reason: missing ? "is required" : show(at, issue.path.at(-1)) + issue.message }];
+}
+
+const propertyPath = (parts: readonly PropertyKey[]): string =>
+  parts.reduce<string>(
     (path, part) => (typeof part === "number" ? `${path}[${part}]` : path === "" ? String(part) : `${path}.${String(part)}`),
     "",
   );
-  const at = issue.path.reduce<unknown>((v, part) => (v as Record<PropertyKey, unknown>)?.[part], value);
-  const shown = at === undefined ? "" : `${JSON.stringify(at)}: `;
-  return [{ property, reason: at === undefined && issue.code === "invalid_type" ? "is required" : shown + issue.message }];
+
+/** A mistyped password is still a password. */
+const SECRET: readonly unknown[] = ["password", "privateKey", "privateKeyPassword"];
+
+function show(value: unknown, key?: PropertyKey): string {
+  if (value === undefined || SECRET.includes(key)) return "";
+  const text = JSON.stringify(value, (k, inner) => (SECRET.includes(k) ? "[secret]" : inner));
+  return `${text.length > 200 ? `${text.slice(0, 200)}…` : text}: `;
 }
 
 /** A canonicaliser as a field: what it throws is the field's message. */

@@ -6,6 +6,8 @@ import { Commit } from "../provider/host/commit";
 import type { Reply } from "../provider/host/session";
 import type { Hosts } from "../provider/lifecycle";
 
+const isRoot = process.getuid?.() === 0;
+
 /**
  * A host without SSH: the scripts run in a network namespace and a mount namespace of their own on this machine, with
  * empty /etc/hostnet and /run. What needs more than this kernel has (VRFs, systemd) belongs in the lab.
@@ -28,10 +30,15 @@ export class LocalHost implements Hosts {
     private readonly shell: readonly string[] = ["sh"],
     private readonly tools = "",
   ) {
-    const setUp =
-      "mount -t tmpfs none /run && mkdir -p /run/hostnet /run/etc && mkdir -p /etc/hostnet && mount --bind /run/etc /etc/hostnet && " +
-      "ip link set dev lo up && echo ready && exec sleep 3600";
-    this.holder = spawn("unshare", ["-n", "-m", "--propagation", "private", "sh", "-c", setUp], {
+    const setUp = [
+      "mount -t tmpfs none /run && mkdir /run/hostnet",
+      // A copy of its own, so that nothing is left behind in the machine's; files that only root may read are not wanted.
+      "{ cp -a /etc /run/etc 2>/dev/null; rm -rf /run/etc/hostnet; mkdir /run/etc/hostnet; }",
+      "mount --bind /run/etc /etc && mount --bind /etc/hostnet /etc/hostnet",
+      "ip link set dev lo up && echo ready && exec sleep 3600",
+    ];
+    const spaces = ["-n", "-m", "--propagation", "private", ...(isRoot ? [] : ["-r"])];
+    this.holder = spawn("unshare", [...spaces, "sh", "-c", setUp.join(" && ")], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const script = join(this.folder, "s");
@@ -56,8 +63,11 @@ export class LocalHost implements Hosts {
 
   /** Resolves when the namespaces are there. */
   async ready(): Promise<this> {
-    if (!this.holder.stdout!.readableEnded)
-      await new Promise((done) => this.holder.stdout!.once("data", done));
+    const ready = await new Promise<boolean>((resolve) => {
+      this.holder.stdout!.once("data", () => resolve(true));
+      this.holder.once("exit", () => resolve(false));
+    });
+    if (!ready) throw new Error("unshare could not make the namespaces");
     return this;
   }
 
@@ -78,6 +88,6 @@ export class LocalHost implements Hosts {
   }
 
   private enter(): string[] {
-    return ["-t", String(this.holder.pid), "-n", "-m"];
+    return ["-t", String(this.holder.pid), "-n", "-m", ...(isRoot ? [] : ["-U", "--preserve-credentials"])];
   }
 }

@@ -36,34 +36,50 @@ export interface Facts {
 const portNames = (d: Bridge, last?: Last<Shape, Facts>): string[] =>
   [...new Set([...(d.ports ?? []), ...(last?.desired.ports ?? [])].map(({ name }) => name))].sort();
 
-export function query(d: Bridge, last?: Last<Shape, Facts>): readonly Query[] {
-  return [
-    { argv: ["cat", "/etc/machine-id"], free: true },
-    showLink(d.name),
-    ...showRoutes("dev", d.name),
-    { argv: ["bridge", "-j", "vlan", "show", "dev", d.name] },
-    { argv: ["ip", "-j", "link", "show", "master", d.name], free: true },
-    showLink(d.vrf ?? d.name),
-    ...portNames(d, last).flatMap((name) => [
-      showLink(name),
-      { argv: ["bridge", "-j", "vlan", "show", "dev", name] },
-    ]),
-  ];
+/** What is looked at, by name: only what is declared, or was, for each look is a process on the host. */
+function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Query>> {
+  const declared = (key: keyof Bridge) => d[key] !== undefined || last?.desired[key] !== undefined;
+  const [v4, v6] = showRoutes("dev", d.name) as [Query, Query];
+  const vlans = declared("vlanFiltering");
+  const ports = portNames(d, last).flatMap((name) => [
+    [`port ${name}`, showLink(name)],
+    ...(vlans ? [[`vlans ${name}`, showVlans(name)]] : []),
+  ]);
+  return {
+    own: showLink(d.name),
+    ...(!last && { machine: { argv: ["cat", "/etc/machine-id"], free: true } }),
+    ...(declared("routes") && { v4, v6 }),
+    ...(vlans && { vlans: showVlans(d.name) }),
+    ...(last && { taps: { argv: ["ip", "-j", "link", "show", "master", d.name], free: true } }),
+    ...(d.vrf !== undefined && { vrf: showLink(d.vrf) }),
+    ...Object.fromEntries(ports),
+  };
 }
 
-export function parse(results: readonly Result[], d: Bridge, last?: Last<Shape, Facts>): Observed<Shape, Facts> {
-  const [machine, own, v4, v6, selfVlans, taps, vrf, ...rest] = results as [Result, Result, Result, Result, Result, Result, Result, ...Result[]];
-  const link = parseLink(own, d.name);
+const showVlans = (name: string): Query => ({ argv: ["bridge", "-j", "vlan", "show", "dev", name] });
+
+export const query = (d: Bridge, last?: Last<Shape, Facts>): readonly Query[] => Object.values(looks(d, last));
+
+export function parse(
+  results: readonly Result[],
+  d: Bridge,
+  last?: Last<Shape, Facts>,
+): Observed<Shape, Facts> {
+  const names = Object.keys(looks(d, last));
+  const answers = new Map(names.map((name, n) => [name, results[n]]));
+  const link = parseLink(answers.get("own")!, d.name);
   if (link && link.type !== "bridge") throw new HostnetError(`${d.name} is there, but is no bridge: ${link.type ?? "a NIC"}`);
-  const names = portNames(d, last);
-  const members = names.flatMap((name, n) => {
-    const member = parseLink(rest[2 * n]!, name);
-    return member ? [{ member, vlans: parseListedVlans(rest[2 * n + 1]!.stdout, name) }] : [];
+  const vlansOf = (name: string) => parseListedVlans(answers.get(`vlans ${name}`)?.stdout ?? "", name);
+  const ports = portNames(d, last);
+  const members = ports.flatMap((name) => {
+    const member = parseLink(answers.get(`port ${name}`)!, name);
+    return member ? [{ member, vlans: vlansOf(name) }] : [];
   });
   const master = link?.master;
-  const table = d.vrf === undefined ? 254 : (parseLink(vrf, d.vrf)?.data.table as number | undefined);
+  const vrf = d.vrf === undefined ? undefined : parseLink(answers.get("vrf")!, d.vrf);
+  const table = d.vrf === undefined ? 254 : (vrf?.data.table as number | undefined);
   const facts: Facts = {
-    machineId: machine.stdout.trim(),
+    machineId: answers.get("machine")?.stdout.trim() ?? "",
     ifindex: link?.ifindex,
     macAddress: link?.mac,
     addresses: carried(link),
@@ -71,29 +87,31 @@ export function parse(results: readonly Result[], d: Bridge, last?: Last<Shape, 
     found: Object.fromEntries(
       members.map(({ member }) => [member.name, last?.facts?.found[member.name] ?? { up: member.up }]),
     ),
-    taps: link ? attached(taps).filter((name) => !names.includes(name)) : [],
+    taps: attached(answers.get("taps")).filter((name) => !ports.includes(name)),
     table,
     master,
   };
   if (!link) return { facts };
 
   const wanted = { ...last?.desired, ...d };
-  const ports = members
+  const attachedPorts = members
     .filter(({ member }) => member.master === d.name)
     .map(({ member, vlans }) => observedPort(member, vlans, declared(member.name, d, last)));
   const scalars = observedScalars(link);
   const either = <K extends "addresses" | "routes">(key: K) => [...(d[key] ?? []), ...(last?.desired[key] ?? [])];
   const addresses = [...new Set(either("addresses") as string[])].filter((a) => facts.addresses.includes(a)).sort();
-  const routes = present(either("routes") as NonNullable<Bridge["routes"]>, table ?? -1, parseRoutes([v4, v6]));
-  const self = declaredVlans(d.vlans, last?.desired.vlans, parseListedVlans(selfVlans.stdout, d.name).vlans);
+  const listedRoutes = answers.has("v4") ? parseRoutes([answers.get("v4")!, answers.get("v6")!]) : [];
+  const routes = present(either("routes") as NonNullable<Bridge["routes"]>, table ?? -1, listedRoutes);
+  const selfVlans = parseListedVlans(answers.get("vlans")?.stdout ?? "", d.name).vlans;
+  const vlans = declaredVlans(d.vlans, last?.desired.vlans, selfVlans);
   const managed = Object.entries(scalars).filter(([key]) => key in wanted);
   return {
     state: {
       name: d.name,
       ...(wanted.addresses && { addresses }),
       ...(wanted.routes && { routes }),
-      ...(wanted.ports && { ports }),
-      ...(wanted.vlans && { vlans: self }),
+      ...(wanted.ports && { ports: attachedPorts }),
+      ...(wanted.vlans && { vlans }),
       ...(wanted.vrf && master && { vrf: master }),
       ...Object.fromEntries(managed),
     } as Bridge,
@@ -113,8 +131,10 @@ const asMember = (link: Link, { vlans, pvid }: ListedVlans): Member => ({
   pvid,
 });
 
-function attached({ code, stdout }: Result): string[] {
-  return code === 0 ? (JSON.parse(stdout || "[]") as { ifname?: string }[]).flatMap(({ ifname }) => ifname ?? []) : [];
+/** An absent bridge has none. */
+function attached(answer?: Result): string[] {
+  if (answer?.code !== 0) return [];
+  return (JSON.parse(answer.stdout || "[]") as { ifname?: string }[]).flatMap(({ ifname }) => ifname ?? []);
 }
 
 function declared(name: string, d: Bridge, last?: Last<Shape, Facts>): Port {

@@ -25,8 +25,10 @@ export interface Link {
 export interface LinkAddress {
   readonly address: string;
   readonly scope: string;
-  /** Given by DHCP or router advertisement: not ours to move. */
+  /** Given by DHCP or router advertisement, or rotated by the kernel: not ours to move. */
   readonly dynamic: boolean;
+  /** What `ip addr add` needs beside the address to make it again as it is. */
+  readonly options: readonly string[];
 }
 
 /** `-d` for the kind of link, no `-s`: counters would change by themselves. */
@@ -45,15 +47,41 @@ interface LinkJson {
     info_slave_kind?: string;
     info_slave_data?: Record<string, unknown>;
   };
-  addr_info: { local: string; prefixlen: number; scope: string; dynamic?: boolean }[];
+  /** Only of `ip addr`. */
+  addr_info?: AddressJson[];
+}
+
+interface AddressJson {
+  local: string;
+  prefixlen: number;
+  scope: string;
+  dynamic?: boolean;
+  temporary?: boolean;
+  nodad?: boolean;
+  noprefixroute?: boolean;
+  mngtmpaddr?: boolean;
+  home?: boolean;
+  metric?: number;
+  valid_life_time?: number;
+  preferred_life_time?: number;
 }
 
 /** Undefined only when the kernel says that there is no such device; anything else that is odd throws. */
 export function parseLink({ code, stdout, stderr }: Result, name: string): Link | undefined {
   if (code === 1 && /does not exist|Cannot find device/.test(stderr)) return undefined;
   if (code !== 0) throw new Error(`ip could not show ${name}: ${stderr.trim()}`);
-  const found = (JSON.parse(stdout) as Partial<LinkJson>[]).find((link) => link.ifname === name) as LinkJson;
+  const found = parseLinks({ code, stdout, stderr }).find((link) => link.name === name);
   if (!found) throw new Error(`ip did not show ${name}`);
+  return found;
+}
+
+/** All that a filter let through: iproute2 prints `{}` for each of the others. */
+export function parseLinks({ code, stdout, stderr }: Result): readonly Link[] {
+  if (code !== 0) throw new Error(`ip could not show the links: ${stderr.trim()}`);
+  return (JSON.parse(stdout || "[]") as LinkJson[]).filter(({ ifname }) => ifname !== undefined).map(asLink);
+}
+
+function asLink(found: LinkJson): Link {
   const { linkinfo } = found;
   return {
     name: found.ifname,
@@ -66,11 +94,20 @@ export function parseLink({ code, stdout, stderr }: Result, name: string): Link 
     data: linkinfo?.info_data ?? {},
     masterType: linkinfo?.info_slave_kind,
     portData: linkinfo?.info_slave_data ?? {},
-    addresses: found.addr_info.map(({ local, prefixlen, scope, dynamic }) => ({
-      address: `${local}/${prefixlen}`,
-      scope,
-      dynamic: dynamic ?? false,
-    })),
+    addresses: (found.addr_info ?? []).map(parseAddress),
+  };
+}
+
+function parseAddress(a: AddressJson): LinkAddress {
+  const flags = (["nodad", "noprefixroute", "mngtmpaddr", "home"] as const).filter((flag) => a[flag]);
+  const lifetime = a.dynamic && !a.temporary
+    ? ["valid_lft", String(a.valid_life_time), "preferred_lft", String(a.preferred_life_time)]
+    : [];
+  return {
+    address: `${a.local}/${a.prefixlen}`,
+    scope: a.scope,
+    dynamic: (a.dynamic || a.temporary) ?? false,
+    options: [...flags, ...(a.metric === undefined ? [] : ["metric", String(a.metric)]), ...lifetime],
   };
 }
 
@@ -90,4 +127,13 @@ export function addAddress(address: string, dev: string): Step {
 
 export const deleteAddress = (address: string, dev: string): Step => ({
   argv: ["ip", version(address), "addr", "del", address, "dev", dev],
+});
+
+/**
+ * Several `ip` steps as one process: nothing can come in between, and what the host loses meanwhile is back within
+ * milliseconds. All lines are tried, also after one that fails. Without a family each line must name an address or prefix.
+ */
+export const batch = (steps: readonly Step[]): Step => ({
+  argv: ["ip", "-force", "-batch", "-"],
+  stdin: steps.map(({ argv }) => `${argv.slice(1).filter((word) => !/^-[46]$/.test(word)).join(" ")}\n`).join(""),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Query, Result, Step } from "../kind";
+import type { Claim, Query, Result, Step } from "../kind";
 import { address, ifname, integer, mtu, prefix, setOf } from "../schema";
 import { family } from "./cidr";
 import { PROTOCOL } from "./link";
@@ -90,6 +90,32 @@ export const showRoutes = (...filter: string[]): readonly Query[] =>
     argv: ["ip", "-N", "-j", version, "route", "show", "table", "all", "proto", PROTOCOL, ...filter],
   }));
 
+/** Where a route stands: several resources may have routes in one table, each looks at its own destinations. */
+export interface Place {
+  readonly destination: string;
+  readonly table: number;
+}
+
+export function places(list: readonly Route[], tables: readonly number[]): readonly Place[] {
+  const destinations = [...new Set(list.map((r) => r.destination))].sort();
+  return [...new Set(tables)].flatMap((table) => destinations.map((destination) => ({ destination, table })));
+}
+
+/** One query for each place: the routes of ours that are there. */
+export const showRoutesTo = (list: readonly Place[]): readonly Query[] =>
+  list.map(({ destination, table }) => {
+    const version = family(destination) === 6 ? "-6" : "-4";
+    const filter = ["table", String(table), "proto", PROTOCOL, "exact", destination];
+    return { argv: ["ip", "-N", "-j", version, "route", "show", ...filter] };
+  });
+
+export const parseRoutesTo = (results: readonly Result[], list: readonly Place[]): readonly ListedRoute[] =>
+  list.flatMap(({ destination, table }, n) => parseFamily(results[n]!, family(destination), table));
+
+/** No other resource may want the same route: whoever came later would lose it with the first. */
+export const routeClaims = (list: readonly Route[], table: number, owner: string): Record<string, Claim> =>
+  Object.fromEntries(list.map((r) => [`route ${key(r)} of table ${table}`, { value: owner, former: null }]));
+
 /** As `ip -N -j route` lists it. */
 export interface ListedRoute {
   readonly dst: string;
@@ -114,9 +140,11 @@ export function parseRoutes([v4, v6]: readonly Result[]): readonly ListedRoute[]
   return [...parseFamily(v4!, 4), ...parseFamily(v6!, 6)];
 }
 
-function parseFamily({ code, stdout, stderr }: Result, version: 4 | 6): ListedRoute[] {
-  // A device filter for a device that is not there: none of its routes are either.
+/** The table is not listed where it is the one asked for. */
+function parseFamily({ code, stdout, stderr }: Result, version: 4 | 6, table = 254): ListedRoute[] {
+  // A filter for a device or a table that is not there: none of its routes are either.
   if (code === 1 && /Cannot find device/.test(stderr)) return [];
+  if (code === 2 && /FIB table does not exist/.test(stderr)) return [];
   if (code !== 0) throw new Error(`ip could not show the routes: ${stderr.trim()}`);
   type Json = Omit<ListedRoute, "table"> & { table?: string; metrics?: { mtu?: number }[] };
   return (JSON.parse(stdout || "[]") as Json[]).map((r) => {
@@ -126,7 +154,7 @@ function parseFamily({ code, stdout, stderr }: Result, version: 4 | 6): ListedRo
       ...r,
       dst,
       family: version,
-      table: Number(r.table ?? 254),
+      table: Number(r.table ?? table),
       type: TYPE_NUMBERS[r.type] ?? "unicast",
       scope: r.scope === undefined ? undefined : SCOPES[r.scope],
       mtu: r.metrics?.[0]?.mtu,

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Duplex, Readable } from "node:stream";
 import { HostnetError, UnknownOutcome } from "../errors";
 import { GRACE, MOST_OUTPUT, noGreeting, plain, prompt, refusal, WRONG_PASSWORD } from "./driver";
+import { Input } from "./input";
 import type { Greeting, Reply } from "./session";
 import { NotSent, Refused, type SshOptions } from "./target";
 
@@ -16,14 +17,11 @@ export const TIMED_OUT = 124;
 
 /** The near end of the driver's channel: one request, one reply, then the next. */
 export class Channel {
-  private chunks: Buffer[] = [];
-  private size = 0;
+  private readonly input = new Input();
   private diagnosis = "";
   private exit: { readonly code: number | null } | undefined;
   private last: Promise<unknown> = Promise.resolve();
   private count = 0;
-  /** What a waiting reader is told when bytes have come, or the end. */
-  private wake = (): void => {};
   private end: string | undefined;
 
   constructor(
@@ -31,14 +29,10 @@ export class Channel {
     private readonly mark: string,
     private readonly who: string,
   ) {
-    stream.on("data", (chunk: Buffer) => {
-      this.chunks.push(chunk);
-      this.size += chunk.length;
-      this.wake();
-    });
+    stream.on("data", (chunk: Buffer) => this.input.push(chunk));
     stream.stderr.on("data", (chunk: Buffer) => {
       this.diagnosis = (this.diagnosis + chunk.toString("latin1")).slice(-4096);
-      this.wake();
+      this.input.wake();
     });
     stream.on("error", (error: Error) => this.lost(error.message));
     stream.stderr.on("error", () => {});
@@ -55,7 +49,7 @@ export class Channel {
   /** Nothing more will come. The first reason counts. */
   lost(reason: string): void {
     this.end ??= reason;
-    this.wake();
+    this.input.wake();
   }
 
   async greet(sudo: SshOptions["sudo"], password: string | undefined): Promise<Greeting> {
@@ -63,15 +57,15 @@ export class Channel {
     const deadline = Date.now() + GREETING_LIMIT * 1000;
     let answered = false;
     for (;;) {
-      const noise = this.take(this.size);
+      const noise = this.input.take();
       const at = noise.indexOf(start);
       const newline = at < 0 ? -1 : noise.indexOf("\n", at + start.length);
       if (newline >= 0) {
-        this.put(noise.subarray(newline + 1));
+        this.input.put(noise.subarray(newline + 1));
         return this.greeting(noise.toString("latin1", at + start.length, newline).split(" "), sudo);
       }
       // Noise is thrown away, but for what could be the beginning of the mark.
-      this.put(noise.subarray(at >= 0 ? at : Math.max(0, noise.length - 4096)));
+      this.input.put(noise.subarray(at >= 0 ? at : Math.max(0, noise.length - 4096)));
       if (this.diagnosis.includes(prompt(this.mark))) {
         this.diagnosis = this.diagnosis.replaceAll(prompt(this.mark), "");
         if (answered || password === undefined) throw new Refused(`${this.who}: ${WRONG_PASSWORD}`);
@@ -85,7 +79,7 @@ export class Channel {
           `${this.who}: ${noGreeting(this.exit.code, noise.toString("latin1"), this.diagnosis)}`,
         );
       }
-      if (!(await this.more(deadline))) {
+      if (!(await this.input.more(deadline))) {
         throw new Refused(
           `${this.who}: the login did not run our command within ${GREETING_LIMIT} s. ${this.said()}`.trim(),
         );
@@ -149,9 +143,9 @@ export class Channel {
 
   private async line(deadline: number): Promise<string> {
     for (;;) {
-      const all = this.take(this.size);
+      const all = this.input.take();
       const newline = all.indexOf("\n");
-      this.put(newline < 0 ? all : all.subarray(newline + 1));
+      this.input.put(newline < 0 ? all : all.subarray(newline + 1));
       if (newline >= 0) return all.toString("latin1", 0, newline);
       if (all.length > 1000) throw this.broken(`${this.who}: the host's answer makes no sense`);
       await this.orLost(deadline);
@@ -159,13 +153,13 @@ export class Channel {
   }
 
   private async bytes(length: number, deadline: number): Promise<Buffer> {
-    while (this.size < length) await this.orLost(deadline);
-    return this.take(length);
+    while (this.input.size < length) await this.orLost(deadline);
+    return this.input.take(length);
   }
 
   private async orLost(deadline: number): Promise<void> {
     if (this.end !== undefined) throw this.broken(`${this.who}: the connection was lost: ${this.end}`);
-    if (!(await this.more(deadline)))
+    if (!(await this.input.more(deadline)))
       throw this.broken(`${this.who}: no answer within the script's time limit`);
   }
 
@@ -176,32 +170,5 @@ export class Channel {
 
   private said(): string {
     return plain(this.diagnosis);
-  }
-
-  private take(length: number): Buffer {
-    const all = this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks);
-    this.chunks = [];
-    this.size = 0;
-    this.put(all.subarray(length));
-    return all.subarray(0, length);
-  }
-
-  private put(rest: Buffer): void {
-    if (rest.length === 0) return;
-    this.chunks.unshift(rest);
-    this.size += rest.length;
-  }
-
-  /** Waits for more bytes or the end; false when the deadline comes first. */
-  private more(deadline: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const done = (answer: boolean) => {
-        clearTimeout(timer);
-        this.wake = () => {};
-        resolve(answer);
-      };
-      const timer = setTimeout(() => done(false), Math.min(Math.max(0, deadline - Date.now()), 2 ** 31 - 1));
-      this.wake = () => done(true);
-    });
   }
 }

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Client } from "ssh2";
 import { methods } from "./credentials";
 import { type HostKeyCheck, hostKeyCheck } from "./host-key";
-import { type Link, linkOf, reason } from "./link";
+import { deadline, type Link, linkOf, reason } from "./link";
 import { Login } from "./login";
 import {
   type Configuration,
@@ -36,10 +36,12 @@ export async function dial(
   const login = new Login(who, user, ways, utils.parseKey);
 
   jump?.hold();
-  const sock = await (jump ? jump.forward(hop) : open(hop, perDialTimeout)).catch((error: unknown) => {
-    jump?.release();
-    throw error;
-  });
+  const sock = await (jump ? jump.forward(hop, perDialTimeout) : open(hop, perDialTimeout)).catch(
+    (error: unknown) => {
+      jump?.release();
+      throw error;
+    },
+  );
   let refused: Refused | undefined;
   const node = new NodeSSH();
   const ready = node.connect({
@@ -110,8 +112,7 @@ function open(hop: Hop, seconds: number): Promise<Duplex> {
       socket.destroy();
       reject(new NotSent(`${labelHop(hop)}: cannot connect: ${why}`));
     };
-    const timer =
-      seconds > 0 ? setTimeout(() => fail(`no answer within ${seconds} s`), seconds * 1000) : undefined;
+    const timer = deadline(seconds, fail);
     socket.on("error", (error) => {
       clearTimeout(timer);
       fail(reason(error));

@@ -1,6 +1,5 @@
 import { Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
-import type { Client } from "ssh2";
 import { type Hop, labelHop, NotSent, Refused } from "./target";
 
 /** Seconds between two signs of life, and how many may be missed. */
@@ -15,11 +14,29 @@ export interface Link {
   /** Told once, when the connection is gone. */
   onLost(listener: (reason: string) => void): void;
   /** `use` gets the channel in the very tick it opens: a host that hangs up at once would be missed later. */
-  exec<T>(command: string, use: (channel: Duplex & { readonly stderr: Readable }) => T): Promise<T>;
+  exec<T>(command: string, use: (channel: Exec) => T): Promise<T>;
   /** A stream to another host, as seen from this one. With the last of them the link closes. */
-  forward(hop: Hop): Promise<Duplex>;
+  forward(hop: Hop, seconds: number): Promise<Duplex>;
   close(): void;
 }
+
+/** What we use of ssh2's Client. */
+interface Client {
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "close", listener: () => void): unknown;
+  exec(command: string, done: (error: Error | undefined, channel: Exec) => void): unknown;
+  forwardOut(
+    fromHost: string,
+    fromPort: number,
+    host: string,
+    port: number,
+    done: (error: Error | undefined, stream: Duplex) => void,
+  ): unknown;
+  end(): unknown;
+  destroy(): unknown;
+}
+
+type Exec = Duplex & { readonly stderr: Readable };
 
 export function linkOf(client: Client, sock: Duplex, who: string, jump?: Link): Link {
   let held = 1;
@@ -71,20 +88,27 @@ export function linkOf(client: Client, sock: Duplex, who: string, jump?: Link): 
         });
       });
     },
-    forward(hop) {
+    forward(hop, seconds) {
       const { host, port = 22 } = hop;
       const done = (): void => {
         if (--streams === 0) this.close();
       };
       streams++;
       return new Promise((resolve, reject) => {
+        let failed = false;
         const fail = (why: string): void => {
+          clearTimeout(timer);
+          if (failed) return;
+          failed = true;
           done();
           reject(new NotSent(`${labelHop(hop)}: cannot be reached through ${who}: ${why}`));
         };
+        const timer = deadline(seconds, fail);
         if (lost !== undefined) return fail(lost);
         client.forwardOut("127.0.0.1", 0, host, port, (error, stream) => {
           if (error) return fail(error.message);
+          if (failed) return void stream.destroy();
+          clearTimeout(timer);
           stream.on("close", done);
           stream.on("error", () => {});
           resolve(stream);
@@ -112,6 +136,11 @@ function keepalive(client: Client, sock: Duplex, silent: () => void): NodeJS.Tim
     else protocol.ping();
   }, KEEPALIVE.interval * 1000);
   return timer.unref();
+}
+
+/** For one step of the way to a host; 0 waits for ever. */
+export function deadline(seconds: number, fail: (why: string) => void): NodeJS.Timeout | undefined {
+  return seconds > 0 ? setTimeout(() => fail(`no answer within ${seconds} s`), seconds * 1000) : undefined;
 }
 
 /** Several addresses that failed are one error without a text. */

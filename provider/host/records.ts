@@ -48,12 +48,15 @@ export function parseRecord(results: readonly Result[], what: string): HostRecor
   });
   const text = texts[0];
   if (text === undefined) return undefined;
-  const whole = record.safeParse(json(text));
-  if (!whole.success) throw new HostnetError(`the record of ${what} under /etc/hostnet is damaged; move it away to go on`);
-  const { format, version, ...rest } = whole.data;
-  if (format > FORMAT) {
+  const value = json(text);
+  const newer = z.object({ format: z.number().gt(FORMAT), version: z.string() }).safeParse(value);
+  if (newer.success) {
+    const { version } = newer.data;
     throw new HostnetError(`the record of ${what} was written by pulumi-hostnet ${version}, which is newer than this one: upgrade`);
   }
+  const whole = record.safeParse(value);
+  if (!whole.success) throw new HostnetError(`the record of ${what} under /etc/hostnet is damaged; move it away to go on`);
+  const { format, version, ...rest } = whole.data;
   return rest;
 }
 

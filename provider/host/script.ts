@@ -41,7 +41,7 @@ export interface Change {
 }
 
 export type Outcome =
-  | { readonly type: "looked"; readonly results: readonly Result[] }
+  | { readonly type: "looked"; readonly results: readonly Result[]; readonly guard: string }
   | { readonly type: "done"; readonly results: readonly Result[] }
   /** The host no longer is as it was seen, or another resource claimed another value: look again. */
   | { readonly type: "missed" }
@@ -51,28 +51,31 @@ export type Outcome =
 const END = { done: 0, missed: 1, undone: 2, half: 3, late: 4, files: 5 } as const;
 
 /**
- * What iproute2's JSON changes by itself: cut before hashing, here and by sed on the host, in the same way.
- * Commas go too, for a cut item at the end of a list takes the one before it.
+ * What iproute2's JSON changes by itself: cut before hashing, here and by sed on the host, in the same way: sed takes the
+ * longest alternative, JavaScript the first, so that no two may match at one place. Commas go too, for a cut item at the
+ * end of a list takes the one before it.
  */
 const VOLATILE = [
   '"(operstate|state|[a-z_]*_timer|valid_life_time|preferred_life_time|promiscuity|allmulti|bridge_id|root_id|root_port|' +
     'root_path_cost|topology_change|topology_change_detected|designated_[a-z]*|config_pending|carrier[a-z_]*)":' +
-    '("[^"]*"|[^],}]*)',
+    '("[^"]*[],}][^"]*"|[^],}]*)',
   '"(NO-CARRIER|LOWER_UP|RUNNING|PROMISC|ALLMULTI|DORMANT|tentative|dadfailed)"(:true)?',
   ",",
 ];
 const CUT = VOLATILE.map((expression) => `s/${expression}//g`).join(";");
-const CUTS = VOLATILE.map((expression) => new RegExp(expression.replace("[^]", "[^\\]"), "g"));
+const CUTS = VOLATILE.map((expression) => {
+  const escaped = expression.replaceAll(/\[(\^?)\]/g, "[$1\\]").replaceAll("[^", "[^\\n");
+  return new RegExp(escaped, "g");
+});
 
-/** The hash that the guard of a change compares: what the watched queries printed, and their exit codes. */
-export function fingerprint(queries: readonly Query[], results: readonly Result[]): string {
-  const watched = results.filter((_, i) => !queries[i]!.free);
-  const text = watched.map((r, i) => `${bytes(r.stdout)}\n- ${i} ${r.code}\n`).join("");
+/** The hash that the guard of a change compares: what the watched queries printed, byte for byte, and their exit codes. */
+function fingerprint(queries: readonly Query[], frames: readonly Frame[]): string {
+  const watched = frames.filter((_, i) => !queries[i]!.free);
+  const text = watched.map(({ raw, result }, i) => `${raw}\n- ${i} ${result.code}\n`).join("");
   const stable = CUTS.reduce((t, cut) => t.replace(cut, ""), text);
   return createHash("sha256").update(stable, "latin1").digest("hex");
 }
 
-const bytes = (text: string): string => Buffer.from(text, "utf8").toString("latin1");
 const quote = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 const command = (argv: readonly string[]): string => argv.map(quote).join(" ");
 
@@ -87,7 +90,7 @@ s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
 # i prints the stdin of a step, which lies behind the end of this script.
 i() { tail -c +$((B + $1)) "$0" | head -c "$2"; }
 # put leaves no file behind that ls shows, wherever it is cut.
-put() { printf %s "$2" >"\${1%/*}/.new" && mv "\${1%/*}/.new" "$1"; }
+put() { p=\${1%/*}/.new; { printf %s "$2" >"$p" && mv "$p" "$1"; } || { rm -f "$p"; return 1; }; }
 hash() { sed -E "$C" "$1" | sha256sum; }
 `;
 
@@ -197,7 +200,8 @@ function operation(
     block(`w${n}`, [...aside, [...take, files(change.intent)].join(" && ")]),
     block(`r${n}`, [files(change.record)]),
     block(`a${n}`, [...change.steps.map((step, k) => `${framed(step, k)} || return`), "return 0"]),
-    block(`u${n}`, [...change.undo.map(framed), ...back, `${files(change.restore)} || :`]),
+    // The claims first: a step of the undo that waits for their release must not wait for our own.
+    block(`u${n}`, [...back, ...change.undo.map(framed), `${files(change.restore)} || :`]),
     block(`o${n}`, lines),
   ].join("");
 }
@@ -207,6 +211,8 @@ interface Frame {
   readonly phase: string;
   readonly number: number;
   readonly result: Result;
+  /** Its stdout as bytes, one a character: it need not be UTF-8. */
+  readonly raw: string;
 }
 
 /** The reply of a script, told apart again: one outcome for each plan. Throws at an answer that is not whole. */
@@ -220,7 +226,9 @@ export function outcomes(plans: readonly Plan[], mark: string, stdout: Buffer, s
       if (results.length !== queries.length) throw new HostnetError("the host's answer is not whole");
       return results;
     };
-    if (!change) return { type: "looked", results: whole("q", plan.queries) };
+    if (!change) {
+      return { type: "looked", results: whole("q", plan.queries), guard: fingerprint(plan.queries, of("q")) };
+    }
     const code = of("end")[0]?.result.code;
     if (code === END.done) return { type: "done", results: whole("p", change.after) };
     if (code === END.missed) return { type: "missed" };
@@ -248,6 +256,7 @@ function read(mark: string, stdout: Buffer, stderr: Buffer): Frame[] {
     plan: Number(plan),
     phase: phase!,
     number: Number(number),
+    raw: text!,
     result: { code: Number(code), stdout: utf8(text!), stderr: utf8(errors.get(`${plan} ${phase} ${number}`) ?? "") },
   }));
 }

@@ -44,9 +44,10 @@ export async function connect(
   const link = await dial(connection, ssh, configuration, "connection", jump);
   try {
     const channel = await link.exec(command, (stream) => {
+      const channel = new Channel(stream, mark, label(target));
       // Without its driver the connection is of no use.
       stream.on("close", () => link.close());
-      return new Channel(stream, mark, label(target));
+      return channel;
     });
     link.onLost((reason) => channel.lost(reason));
     const greeting = await channel.greet(ssh.sudo, configuration.sudoPassword);

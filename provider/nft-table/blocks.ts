@@ -97,7 +97,7 @@ export const PRIORITIES: Readonly<Record<"bridge" | "other", Readonly<Record<str
 
 /** The number of "filter + 10"; undefined where the family has no such name. */
 export function priorityNumber(family: string, priority: number | string): number | undefined {
-  const [name = "", sign, offset = "0"] = String(priority).split(" ");
+  const [, name = "", sign, offset = "0"] = /^(-?\w+)(?:\s*([+-])\s*(\d+))?$/.exec(String(priority)) ?? [];
   const base = /^-?\d+$/.test(name)
     ? Number(name)
     : PRIORITIES[family === "bridge" ? "bridge" : "other"][name];
@@ -106,29 +106,37 @@ export function priorityNumber(family: string, priority: number | string): numbe
 
 /** What a head means, whoever wrote it: numbers for names, one unit of time, the defaults left out, in one order. */
 export function meaning({ kind, head }: Block, family: string): string {
-  return head
-    .map((line) =>
-      /^comment /.test(line)
-        ? line
-        : line
-            .replace(/"/g, "")
-            .replace(/\bpriority (\S+(?: ?[+-] ?\d+)?)/, (whole, p: string) => {
-              const number = priorityNumber(family, p.replace(/\s*([+-])\s*(?=\d+$)(?<=\w.*)/, " $1 "));
-              return number === undefined ? whole : `priority ${number}`;
-            })
-            .replace(
-              /\b(timeout|gc-interval) (\S+)/g,
-              (whole, word: string, time: string) => `${word} ${parseTime(time) ?? whole}`,
-            )
-            .replace(/^flags (.*)$/, (_, flags: string) => `flags ${flags.split(/ ?, ?/).sort().join(",")}`)
-            .replace(/\bdevice (\S+)/, "devices = { $1 }")
-            .replace(/\{ (.*) \}/, (_, list: string) => `{ ${list.split(", ").sort().join(", ")} }`)
-            .replace(/ (burst 5 packets|used 0 bytes)$/, "")
-            .replace(/^(until )(?=\d)/, ""),
-    )
-    .filter((line) => !(kind === "chain" && line === "policy accept") && line !== "policy performance")
+  const lines = head.map((line) =>
+    line.startsWith("comment ") ? line : said(line.replace(/"/g, ""), kind, family),
+  );
+  const isDefault = (line: string) =>
+    line === "policy performance" || (kind === "chain" && line === "policy accept");
+  return lines
+    .filter((line) => !isDefault(line))
     .sort()
     .join("\n");
+}
+
+function said(line: string, kind: string, family: string): string {
+  const sorted = (list: string) => list.split(/ ?, ?/).sort().join(", ");
+  if (kind === "chain" || kind === "flowtable") {
+    return line
+      .replace(/ priority (.+)$/, (whole, text: string) => {
+        const number = priorityNumber(family, text);
+        return number === undefined ? whole : ` priority ${number}`;
+      })
+      .replace(/ device (\S+)/, " devices = { $1 }")
+      .replace(/\{ (.+) \}/, (_, list: string) => `{ ${sorted(list)} }`);
+  }
+  if (kind === "ct timeout") return line.replace(/\b(\d+)s?(?= ?[,}])/g, "$1s");
+  return line
+    .replace(/^flags (.+)$/, (_, list: string) => `flags ${sorted(list)}`)
+    .replace(
+      /^(timeout|gc-interval) (\S+)$/,
+      (_, word: string, time: string) => `${word} ${parseTime(time) ?? time}`,
+    )
+    .replace(/ (burst 5 packets|used 0 bytes)$/, "")
+    .replace(/^until (?=\d)/, "");
 }
 
 export const isBase = (block: Block): boolean =>

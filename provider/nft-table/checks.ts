@@ -66,7 +66,7 @@ function baseChain(d: NftTable, block: Block): Problem[] {
   const said = at === "text" ? `chain ${block.name}: ` : "";
   const [, type = "", priority = ""] = /^type (\S+) .*priority (.+)$/m.exec(block.head.join("\n")) ?? [];
   const hook = hookOf(block)!;
-  const number = priorityNumber(d.family, priority.replace(/(\w) ?([+-]) ?(?=\d+$)/, "$1 $2 "));
+  const number = priorityNumber(d.family, priority);
   const problem = (key: string, reason: string) => [{ property: property(key), reason: said + reason }];
   if (!HOOKS[d.family].includes(hook))
     return problem("hook", `"${hook}": the ${d.family} family has ${HOOKS[d.family].join(", ")}`);

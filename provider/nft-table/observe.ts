@@ -22,11 +22,13 @@ export function observe(
     kind: own.kind,
     name: own.name,
     // What is the default, and was left out, stays out.
-    head: sameHead ? own.head : head.filter((line) => said(line) !== "" || own.head.includes(line)),
+    head: sameHead ? own.head : head.filter((line) => said(line) !== "" || own.head.some(about(line))),
     ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, base?.rules) }),
     ...(listed.elements && { elements: elements(own, listed, base, lively) }),
   };
 }
+
+const about = (line: string) => (other: string) => other.split(" ")[0] === line.split(" ")[0];
 
 /** Line by line, so that a rule deleted by hand shows as that one rule. */
 function rules(

@@ -7,7 +7,7 @@ const ROOT = "/proc/sys/";
 export function keyOf(text: string): string | undefined {
   const slashed = /^[^./]*\//.test(text);
   const parts = slashed ? text.split("/") : text.split(".").map((part) => part.replaceAll("/", "."));
-  const safe = parts.every((part) => /^[A-Za-z0-9_.:@-]{1,64}$/.test(part) && !/^\.+$/.test(part));
+  const safe = parts.every((part) => /^[A-Za-z0-9_.-]{1,64}$/.test(part) && !/^\.+$/.test(part));
   return safe && parts.length > 1 && /^[a-z]/.test(text) && text.length <= 200 ? join(parts) : undefined;
 }
 

@@ -18,6 +18,13 @@ export interface Run {
   readonly output: string;
 }
 
+export interface Options {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly stdin?: string;
+}
+
 /** A step of `preview --json`. */
 export interface PreviewStep {
   readonly op: string;
@@ -48,7 +55,7 @@ export class Project {
     mkdirSync(backend);
     if (this.own) {
       mkdirSync(this.folder);
-      writeFileSync(join(this.folder, "Pulumi.yaml"), `name: ${name}\nruntime: nodejs\n`);
+      writeFileSync(join(this.folder, "Pulumi.yaml"), `name: ${name}\nruntime: { name: nodejs, options: { typescript: false } }\n`);
       writeFileSync(join(this.folder, "package.json"), '{ "private": true }\n');
       symlinkSync(join(process.cwd(), "node_modules"), join(this.folder, "node_modules"));
     }
@@ -83,8 +90,10 @@ export class Project {
       const child = spawn("pulumi", [...args, "--non-interactive", "--color", "never"], {
         cwd: this.folder,
         env: { ...this.env, ...options.env },
-        stdio: ["ignore", "pipe", "pipe"],
+        stdio: ["pipe", "pipe", "pipe"],
       });
+      child.stdin.on("error", () => {});
+      child.stdin.end(options.stdin ?? "");
       const chunks: Buffer[] = [];
       child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
       child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -98,7 +107,7 @@ export class Project {
   }
 
   /** A command that must succeed; its output. */
-  async ok(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): Promise<string> {
+  async ok(args: readonly string[], options: Options = {}): Promise<string> {
     const { code, output } = await this.run(args, options);
     if (code !== 0) throw new Error(`pulumi ${args.join(" ")} exited ${code}:\n${output}`);
     return output;

@@ -385,6 +385,17 @@ describe("through a proxy", () => {
     expect([proxy.attempts, to.tcpConnections]).toEqual([[], 0]);
   });
 
+  test("a host that does not answer it", async () => {
+    const proxy = await host({ forwards: false });
+    const hop = { host: "127.0.0.1", port: proxy.port, hostKey: proxy.hostKey.public, password: "x" };
+    const error = await failure(login(proxy, { proxy: hop, password: "x", perDialTimeout: 0.2 }));
+    expect(error).toBeInstanceOf(NotSent);
+    expect(error.message).toContain("no answer within 0.2 s");
+    for (let i = 0; i < 100 && proxy.sockets.size > 0; i++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(proxy.sockets.size).toBe(0);
+  });
+
   test("a host that it cannot reach, and a proxy that goes", async () => {
     const proxy = await host();
     const to = await host();

@@ -43,6 +43,8 @@ export interface Behaviour {
   readonly authenticate?: (attempt: AuthContext) => void;
   readonly noExec?: boolean;
   readonly noSession?: boolean;
+  /** False: as a jump host, it never answers. */
+  readonly forwards?: boolean;
 }
 
 /**
@@ -139,6 +141,7 @@ export class Host {
       else attempt.accept();
     });
     client.on("tcpip", (accept, reject, { destIP, destPort }) => {
+      if (this.behaviour.forwards === false) return;
       const socket = dialTcp({ host: destIP, port: destPort, noDelay: true });
       socket.on("error", () => reject?.());
       socket.on("connect", () => {

@@ -72,13 +72,17 @@ open(sys.argv[1] + ".ready", "w")
 peer, address = server.accept()
 peer.settimeout(20)
 peer.sendall(("I am %s, and you come from %s:%d" % (sys.argv[1], *address)).encode())
-peer.recv(1)
+try:
+    peer.recv(1)
+except ConnectionResetError:
+    pass
 END
 cat > call.py <<'END'
-import os, socket, sys, time
+import os, socket, struct, sys, time
 call = socket.socket()
 call.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 call.bind(("192.168.2.10", 4000))
+call.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) # no TIME_WAIT: it may run again at once
 call.settimeout(10)
 call.connect(("192.168.3.10", 8080))
 heard = call.recv(100).decode()
@@ -106,6 +110,7 @@ conntrack -L -p tcp --orig-port-dst 8080 --state ESTABLISHED 2> /dev/null
 ${both((side) => `echo "${side} heard: $(cat ${side}.heard)"`)}
 touch stop
 wait
+conntrack -D -p tcp --orig-port-dst 8080 > /dev/null 2>&1
 rm -rf /run/world
 `);
   const entries = seen.split("\n").filter((line) => line.startsWith("tcp"));
@@ -128,15 +133,15 @@ rm -rf /run/world
 export async function cannotTell(vm: Vm): Promise<Proof> {
   const seen = await vm.sh(`
 ${capture}
-begin inner-10 eth0 icmp
+begin inner-12 eth0 icmp
 begin outer-11 eth0 icmp
-${ping("inner-10", "192.168.3.11")}
-finish inner-10
+${ping("inner-12", "192.168.3.11")}
+finish inner-12
 finish outer-11
 `);
   const expected = {
-    "inner-10": ["192.168.2.10 > 192.168.3.11", "192.168.3.11 > 192.168.2.10"],
-    "outer-11": ["192.168.3.10 > 192.168.2.11", "192.168.2.11 > 192.168.3.10"],
+    "inner-12": ["192.168.2.12 > 192.168.3.11", "192.168.3.11 > 192.168.2.12"],
+    "outer-11": ["192.168.3.12 > 192.168.2.11", "192.168.2.11 > 192.168.3.12"],
   };
   const story = Object.entries(expected).map(([node, packets]) => {
     const lines = seen.split("\n").filter((line) => line.startsWith(`${node}: `));
@@ -174,7 +179,7 @@ export async function lansApart(vm: Vm): Promise<Proof> {
     const deaf = `${other(side)}-11`;
     const seen = await vm.sh(`
 ${capture}
-begin ${deaf} eth0 'icmp or arp'
+begin ${deaf} eth0 'host 192.168.2.10 and host 192.168.2.11'
 ${pings[index]}
 finish ${deaf}
 `);
@@ -269,10 +274,11 @@ function must(holds: boolean, otherwise: string): asserts holds {
 
 // Shell functions around tcpdump: begin NODE DEVICE FILTER (NODE is - for the host), finish NODE prints what was seen.
 const capture = `
-at() { if [ "$1" = - ]; then shift; "$@"; else node=$1; shift; ip netns exec "$node" "$@"; fi; }
 begin() {
   mkdir -p /run/capture
-  at "$1" tcpdump -nn -l --immediate-mode -i "$2" "$3" > "/run/capture/$1" 2> "/run/capture/$1.log" &
+  enter=
+  [ "$1" = - ] || enter="ip netns exec $1"
+  $enter tcpdump -nn -l --immediate-mode -i "$2" "$3" > "/run/capture/$1" 2> "/run/capture/$1.log" &
   echo $! > "/run/capture/$1.pid"
   tries=0
   until grep -q 'listening on' "/run/capture/$1.log"; do
@@ -284,9 +290,9 @@ begin() {
 finish() {
   pid=$(cat "/run/capture/$1.pid")
   sleep 0.3 # what passed a moment ago is still on its way to tcpdump
-  kill -INT "$pid"
+  kill "$pid"
   wait "$pid" || :
-  sed "s/^/$1: /" "/run/capture/$1"
+  sed "/^$/d; s/^/$1: /" "/run/capture/$1"
   rm -f "/run/capture/$1" "/run/capture/$1.log" "/run/capture/$1.pid"
 }
 `;

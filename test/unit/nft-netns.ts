@@ -68,8 +68,7 @@ export class Netns {
   }
 
   /** As the lifecycle does: look, decide, change, look again; the listing then is the baseline. */
-  apply(d: NftTable, last?: Last<Shape, Facts>): Applied {
-    const before = this.look(d, last);
+  apply(d: NftTable, last?: Last<Shape, Facts>, before = this.look(d, last)): Applied {
     this.steps(nftTable.ensure(d, before, last));
     const results = nftTable.query(d).map((query) => this.run(query));
     const { facts } = nftTable.parse(results, d);

@@ -9,7 +9,7 @@ if ls /run/systemd/transient/hostnet* /etc/systemd/system/hostnet* > /dev/null 2
   systemctl stop 'hostnet*'
   systemctl reset-failed 'hostnet*' 2> /dev/null
 fi
-rm -rf /etc/hostnet /run/hostnet
+rm -rf /etc/hostnet /run/hostnet /run/world /run/capture /run/ping-*
 
 for name in $(ip netns list | cut -d' ' -f1); do
   pids=$(ip netns pids "$name")

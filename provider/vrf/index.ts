@@ -1,0 +1,32 @@
+import { routeClaims } from "../formats/route";
+import type { Kind } from "../kind";
+import { refine, schema } from "./args";
+import { type Facts, parse, query } from "./parse";
+import { ensure, PRIORITY, RULE, remove } from "./render";
+
+export const vrf: Kind<typeof schema.shape, Facts> = {
+  name: "Vrf",
+  schema,
+  refine,
+  identity: ["name"],
+  deleteBeforeReplace: true,
+  id: (d) => d.name,
+  query,
+  parse,
+  ensure,
+  keep: (after, before) => ({
+    ...after,
+    found: Object.fromEntries(Object.entries(after.found).map(([name, now]) => [name, before.found[name] ?? now])),
+  }),
+  remove,
+  claims: (d, before) => ({
+    [RULE]: { value: PRIORITY, former: before?.facts.rules },
+    [`routing table ${d.table}`]: { value: d.name, former: null },
+    ...routeClaims(d.routes ?? [], d.table, `Vrf ${d.name}`),
+  }),
+  exposure: ({ facts }, after) => ({
+    links: [...new Set([...Object.keys(facts.members), ...(after?.interfaces ?? []).map(({ name }) => name)])],
+    routing: true,
+  }),
+  outputs: ({ ifindex, table }) => ({ ifindex, table }),
+};

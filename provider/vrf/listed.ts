@@ -1,0 +1,113 @@
+import type { Link } from "../formats/link";
+import type { Route } from "../formats/route";
+import type { Query, Result, Step } from "../kind";
+
+/** A route of a member as the host lists it, which is what `ip route add` takes: "-4 10.0.0.0/8 via 10.1.0.9 table 7". */
+export type RouteText = string;
+
+/**
+ * Those that the kernel, router advertisements or routing daemons bring again by themselves: redirect, kernel, ra, zebra,
+ * bird, babel, openr, bgp, isis, ospf, rip, eigrp. A full BGP table must not travel with every look.
+ */
+const BY_THEMSELVES = "proto (1|2|9|11|12|42|99|18[6-9]|192)";
+
+const LISTED = 'ip -N -o "$1" route show table all dev "$2" | grep -vE " $3( |$)"; :';
+/** Not part of a guard: DHCP and others may change them at any time. */
+export const showRoutesOf = (name: string): readonly Query[] =>
+  ["-4", "-6"].map((version) => ({ argv: ["sh", "-c", LISTED, "sh", version, name, BY_THEMSELVES], free: true }));
+
+const IN_TABLE = 'ip -N -o "$1" route show table "$2" | grep -vE " $3( |$)"; :';
+export const showRoutesIn = (table: number): readonly Query[] =>
+  ["-4", "-6"].map((version) => ({ argv: ["sh", "-c", IN_TABLE, "sh", version, String(table), BY_THEMSELVES], free: true }));
+
+/** Of those of a table, the ones through a device, as its own listing would have them. */
+export const through = (routes: readonly RouteText[], dev: string, table: number): readonly RouteText[] =>
+  routes
+    .filter((text) => word(text, "dev") === dev)
+    .map((text) => inTable(text.replace(/ dev \S+/, ""), table));
+
+const FOREIGN = 'ip -N -o "$1" route show table "$2" | grep -m 1 -vE " proto (2|210)( |$)"; :';
+/** The first route in a table that is neither ours nor the kernel's. */
+export const showForeign = (table: number): readonly Query[] =>
+  ["-4", "-6"].map((version) => ({ argv: ["sh", "-c", FOREIGN, "sh", version, String(table)], free: true }));
+
+const FLAGS = /^(linkdown|dead|pervasive|offload|trap|rt_offload|rt_trap|offload_failed|rt_offload_failed)$/;
+
+/** One route a line, without what only the listing says. Gateways are reached by routes without one: those come first. */
+export function parseRoutesOf(results: readonly Result[], what: string): readonly RouteText[] {
+  const lines = results.flatMap(({ stdout, stderr }, n) => {
+    if (stderr !== "" && !/Cannot find device|FIB table does not exist/.test(stderr)) {
+      throw new Error(`ip could not show the routes of ${what}: ${stderr.trim()}`);
+    }
+    const version = n === 0 ? "-4" : "-6";
+    return stdout.split("\n").flatMap((line) => (line.trim() === "" ? [] : `${version} ${line.trim()}`));
+  });
+  const clean = lines.map((line) =>
+    line
+      .split(/\s+/)
+      .filter((word) => !FLAGS.test(word))
+      .map((word) => word.replace(/^(\d+)sec$/, "$1"))
+      .join(" "),
+  );
+  return [...clean.filter((text) => !/ via /.test(text)), ...clean.filter((text) => / via /.test(text))];
+}
+
+const word = (text: RouteText, name: string): string | undefined => new RegExp(` ${name} (\\S+)`).exec(text)?.[1];
+
+/** The main table is not listed. */
+export const tableOf = (text: RouteText): number => Number(word(text, "table") ?? 254);
+
+export const inTable = (text: RouteText, table: number): RouteText =>
+  `${text.replace(/ table \S+/, "")}${table === 254 ? "" : ` table ${table}`}`;
+
+/** What may stand in a table but once: the destination and the metric. */
+export function keyOf(text: RouteText): string {
+  const destination = /^-\d (?:\d+ )?(\S+)/.exec(text)![1]!;
+  return keyed(whole(destination, text), word(text, "metric"));
+}
+
+export const keyOfDeclared = ({ destination, metric }: Route): string => keyed(destination, metric);
+
+const keyed = (destination: string, metric?: number | string): string =>
+  `${destination} ${metric ?? (destination.includes(":") ? 1024 : 0)}`;
+
+const whole = (destination: string, text: RouteText): string =>
+  destination === "default" ? (text.startsWith("-6") ? "::/0" : "0.0.0.0/0") : destination;
+
+const routeStep = (verb: string, text: RouteText, dev: string): Step => {
+  const [version, ...words] = text.split(" ");
+  return { argv: ["ip", version!, "route", verb, ...words.map((w) => whole(w, text)), "dev", dev] };
+};
+
+/** Where it stood before: nothing else can be in its place. */
+export const restoreRoute = (text: RouteText, dev: string): Step => routeStep("replace", text, dev);
+
+/** Into another table, unless one to its destination with its metric is there, which is not ours to replace. */
+export function moveRoute(text: RouteText, dev: string): Step {
+  const [destination, metric] = keyOf(text).split(" ");
+  const exact = ["route", "show", "table", String(tableOf(text)), "exact", destination!, "metric", metric!];
+  return {
+    ...routeStep("add", text, dev),
+    unless: ["sh", "-c", 'ip "$@" | grep -q .', "sh", text.slice(0, 2), ...exact],
+  };
+}
+
+/**
+ * The IPv6 addresses, which do not outlive the bounce, as `ip addr add` takes them; the listing's last is the first
+ * that was added. Those that autoconfiguration rotates come again by themselves.
+ */
+export const losable = (link: Link): readonly string[] =>
+  link.addresses
+    .filter(({ address, options, dynamic }) => address.includes(":") && !(dynamic && !options.includes("valid_lft")))
+    .map(({ address, options }) => [address, ...options].join(" "))
+    .reverse();
+
+/** With `nodad` it answers at once; a flag that it did not have is then taken away again. */
+export function restoreAddress(text: string, dev: string): readonly Step[] {
+  const [address, ...options] = text.split(" ");
+  const step = (verb: string, flags: readonly string[]) => ({
+    argv: ["ip", "-6", "addr", verb, address!, ...flags, "dev", dev],
+  });
+  if (options.includes("nodad")) return [step("replace", options)];
+  return [step("replace", ["nodad", ...options]), step("change", options)];
+}

@@ -1,0 +1,73 @@
+import { sameSubnet } from "../formats/cidr";
+import { addAddress, batch, deleteAddress, setLink } from "../formats/link";
+import type { Step } from "../kind";
+import type { Interface } from "./args";
+import { inTable, keyOf, moveRoute, restoreAddress, restoreRoute, tableOf } from "./listed";
+import type { Facts, Member } from "./parse";
+
+const MAIN = 254;
+
+/**
+ * In with a link, and back with what the kernel took from it on the way. Its routes of the main table, and those that
+ * it has in the VRF's table now, go to the VRF's `table`; `declared` ones are seen to elsewhere.
+ */
+export function enter(name: string, vrf: string, table: number, facts: Facts, declared: ReadonlySet<string>): Step[] {
+  const member = (facts.members[name] ?? facts.guests[name])!;
+  const moves = (from: number) => from === MAIN || (member.master === vrf && from === facts.table);
+  const routes = member.routes
+    .map((text) => (moves(tableOf(text)) ? inTable(text, table) : text))
+    .filter((text) => !(tableOf(text) === table && declared.has(keyOf(text))));
+  return [
+    setLink(name, "master", vrf),
+    ...(member.up ? member.losable.flatMap((text) => restoreAddress(text, name)) : [setLink(name, "up")]),
+    ...(member.up ? routes.map((text) => restoreRoute(text, name)) : []),
+  ];
+}
+
+/** Its declared addresses: those that were there before us stay when they leave the program. */
+export function addressSteps(wanted: Interface, now: Interface | undefined, facts: Facts): Step[] {
+  const { name } = wanted;
+  const member = facts.members[name]!;
+  const there = now ? (now.addresses ?? []) : member.addresses;
+  const missing = (wanted.addresses ?? []).filter((a) => !there.includes(a));
+  return [...missing.map((a) => addAddress(a, name)), ...without(name, stale(wanted, now, facts), member)];
+}
+
+const stale = (wanted: Interface | undefined, now: Interface | undefined, { members, found }: Facts): string[] =>
+  (now?.addresses ?? []).filter(
+    (a) => !wanted?.addresses?.includes(a) && !(found[now!.name] ?? members[now!.name])?.addresses.includes(a),
+  );
+
+/** A deleted IPv4 address takes the others of its subnet along when it is the first of them. */
+function without(name: string, addresses: readonly string[], { addresses: all }: Member): Step[] {
+  const lost = (a: string) => !addresses.includes(a) && !a.includes(":") && addresses.some((gone) => sameSubnet(gone, a));
+  return [...addresses.map((a) => deleteAddress(a, name)), ...all.filter(lost).map((a) => addAddress(a, name))];
+}
+
+/** Out with a link, as it was found: its own addresses and routes again, ours gone. */
+export function leave(now: Interface, facts: Facts, vrf: string): Step[] {
+  const { name } = now;
+  const member = facts.members[name];
+  const found = facts.found[name] ?? member;
+  // Gone from the host, or already somewhere else.
+  if (!member || !found || (member.master !== undefined && member.master !== vrf)) return [];
+  const ours = stale(undefined, now, facts);
+  const inside = member.master === vrf;
+  const routes = member.routes.filter((text) => !(inside && tableOf(text) === facts.table));
+  const kept = new Set(routes.map((text) => `${keyOf(text)} ${tableOf(text)}`));
+  const moved = found.routes.filter((text) => tableOf(text) === MAIN && !kept.has(`${keyOf(text)} ${MAIN}`));
+  const address = (text: string) => text.split(" ")[0]!;
+  const again = (inside ? member : found).losable.filter(
+    (text) => !ours.includes(address(text)) && (found.up || found.losable.map(address).includes(address(text))),
+  );
+  return [
+    batch([
+      ...without(name, ours, member),
+      setLink(name, "nomaster"),
+      ...(found.up ? [] : [setLink(name, "down")]),
+      ...again.flatMap((text) => restoreAddress(text, name)),
+      ...(found.up ? routes.map((text) => restoreRoute(text, name)) : []),
+    ]),
+    ...(found.up ? moved.map((text) => moveRoute(text, name)) : []),
+  ];
+}

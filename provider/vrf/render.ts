@@ -1,0 +1,117 @@
+import { HostnetError } from "../errors";
+import { batch, setLink } from "../formats/link";
+import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
+import type { Last, Observed, Step } from "../kind";
+import type { Interface, schema, Vrf } from "./args";
+import { keyOf, keyOfDeclared, restoreAddress, tableOf } from "./listed";
+import { addressSteps, enter, leave } from "./member";
+import type { Facts, Rules } from "./parse";
+
+type Shape = typeof schema.shape;
+type Seen = Observed<Shape, Facts>;
+
+/** Key and value of the claim that all our VRFs of a host share: the value is the rule's priority. */
+export const RULE = "l3mdev rule";
+export const PRIORITY = "1000";
+
+export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>): readonly Step[] {
+  const wanted = d.interfaces ?? [];
+  for (const { name } of wanted) requireMember(name, d.name, facts);
+  if (facts.table !== d.table && facts.taken !== undefined) {
+    throw new HostnetError(`table: ${d.table} is in use by ${facts.taken}`);
+  }
+  const made = state?.table !== d.table;
+  const inside = (name: string) => state?.interfaces?.find((i) => i.name === name);
+  const entering = wanted.map(({ name }) => name).filter((name) => made || !inside(name));
+  const leaving = lastMembers(state, facts, last).filter(({ name }) => !wanted.some((i) => i.name === name));
+  const declared = new Set([...(d.routes ?? []), ...(state?.routes ?? [])].map(keyOfDeclared));
+  const entered = (names: readonly string[]) => names.map((name) => enter(name, d.name, d.table, facts, declared));
+  const moved = [...entering, ...leaving.map(({ name }) => name)];
+  return [
+    ...(state && made ? (state.routes ?? []).map((r) => deleteRoute(r, state.table)) : []),
+    ...leaving.flatMap((i) => leave(i, facts, d.name)),
+    ...(made ? deviceSteps(d, state, entered([...Object.keys(facts.guests), ...entering])) : []),
+    ...(made ? [] : [...(facts.up ? [] : [setLink(d.name, "up")]), ...ruleSteps(facts.rules), ...entered(entering).map(batch)]),
+    ...wanted.flatMap((i) => addressSteps(i, inside(i.name), facts)),
+    ...convergeRoutes(d.routes ?? [], standing(d, state, facts, moved), d.table),
+  ];
+}
+
+export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>): readonly Step[] {
+  const { name, table } = last.desired;
+  const guests = Object.entries(state ? facts.guests : {});
+  const found = (shared?.[RULE] as Rules | null | undefined) ?? facts.rules;
+  return [
+    ...(state?.routes ?? facts.strays).map((r) => deleteRoute(r, state?.table ?? table)),
+    ...lastMembers(state, facts, last).flatMap((i) => leave(i, facts, name)),
+    ...(state ? [deleteDevice(name)] : []),
+    ...guests.flatMap(([guest, { losable }]) => losable.flatMap((text) => restoreAddress(text, guest))),
+    ...(["-4", "-6"] as const).flatMap((v) => (found[FAMILY[v]] ? [] : [deleteRule(v)])),
+  ];
+}
+
+function requireMember(name: string, vrf: string, { members }: Facts): void {
+  const member = members[name];
+  if (!member) throw new HostnetError(`interfaces: ${name} does not exist on the host`);
+  if (member.master === undefined || member.master === vrf) return;
+  throw new HostnetError(`interfaces: ${name} is a member of ${member.master}: release it there first`);
+}
+
+/** Its members, and those that it should have had: a hand may have taken them out. */
+function lastMembers(state: Vrf | undefined, { members }: Facts, last?: Last<Shape, Facts>): readonly Interface[] {
+  const inside = state?.interfaces ?? [];
+  const outside = (last?.desired.interfaces ?? []).filter(({ name }) => !inside.some((i) => i.name === name));
+  return [
+    ...inside,
+    ...outside.map(({ name, addresses }) => ({
+      name,
+      addresses: addresses?.filter((a) => members[name]?.addresses.includes(a)),
+    })),
+  ];
+}
+
+const deleteDevice = (name: string): Step => ({ argv: ["ip", "link", "del", "dev", name, "type", "vrf"] });
+
+/** A device that is made again comes with its members in one process: what they lose is back within milliseconds. */
+function deviceSteps({ name, table }: Vrf, state: Vrf | undefined, members: readonly Step[][]): Step[] {
+  const add = [
+    { argv: ["ip", "link", "add", "name", name, "type", "vrf", "table", String(table)] },
+    setLink(name, "up"),
+  ];
+  // Gateways are found in a VRF only once the rule is there, which the kernel adds with the first VRF alone.
+  const rules = ruleSteps({ ipv4: false, ipv6: false });
+  if (!state) return [...add, ...rules, ...members.map(batch)];
+  return [...rules, batch([deleteDevice(name), ...add, ...members.flat()])];
+}
+
+const FAMILY = { "-4": "ipv4", "-6": "ipv6" } as const;
+
+/** With the kernel's own protocol: others, as networkd, leave such rules alone. */
+function ruleSteps(there: Rules): Step[] {
+  const probe = 'ip "$1" rule list l3mdev | grep -q "from all lookup .l3mdev-table."';
+  return (["-4", "-6"] as const)
+    .filter((v) => !there[FAMILY[v]])
+    .map((v) => ({
+      argv: ["ip", v, "rule", "add", "pref", PRIORITY, "l3mdev", "protocol", "kernel"],
+      unless: ["sh", "-c", probe, "sh", v],
+    }));
+}
+
+/** With the last VRF of all, ours and others', and only where it is still there. */
+function deleteRule(version: "-4" | "-6"): Step {
+  const probe = 'ip link show type vrf | grep -q . || ! ip "$1" rule list pref "$2" | grep -q l3mdev-table';
+  return {
+    argv: ["ip", version, "rule", "del", "pref", PRIORITY, "l3mdev", "protocol", "kernel"],
+    unless: ["sh", "-c", probe, "sh", version, PRIORITY],
+    released: RULE,
+  };
+}
+
+/** Our routes of the table that stay: those through a link that is bounced do not. */
+function standing(d: Vrf, state: Vrf | undefined, facts: Facts, moved: readonly string[]): Route[] {
+  const made = state?.table !== d.table;
+  const there = made ? (facts.table === d.table ? [] : facts.strays) : (state.routes ?? []);
+  const lost = moved.flatMap((name) => facts.members[name]?.routes ?? []).filter((text) => tableOf(text) === d.table);
+  const keys = new Set(lost.map(keyOf));
+  return there.filter((r) => !keys.has(keyOfDeclared(r)));
+}

@@ -1,0 +1,99 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import { join } from "node:path";
+import { methods } from "../../provider/host/credentials";
+import { hostKeyCheck } from "../../provider/host/host-key";
+import type { Configuration, SshOptions } from "../../provider/host/session";
+import type { Hop } from "../../provider/host/target";
+import { keyPair } from "./server";
+
+const home = mkdtempSync(join(os.tmpdir(), "hostnet-home-"));
+const [ONE, TWO, FILE, DEFAULT] = [keyPair(), keyPair(), keyPair(), keyPair()].map((key) => key.private);
+
+beforeAll(() => {
+  jest.spyOn(os, "homedir").mockReturnValue(home);
+  mkdirSync(join(home, ".ssh"));
+  writeFileSync(join(home, "file"), FILE!);
+  writeFileSync(join(home, "agent"), "");
+  writeFileSync(join(home, "other-agent"), "");
+  writeFileSync(join(home, ".ssh/id_ed25519"), DEFAULT!);
+  writeFileSync(join(home, ".ssh/id_rsa"), DEFAULT!.replace("OPENSSH", "ENCRYPTED"));
+});
+afterAll(() => rmSync(home, { recursive: true }));
+
+const agent = () => ({ SSH_AUTH_SOCK: join(home, "agent") });
+
+test.each<[string, Partial<Hop>, SshOptions, Configuration, NodeJS.ProcessEnv, string[]]>([
+  ["nothing: the default files, but the encrypted one", {}, {}, {}, {}, ["~/.ssh/id_ed25519"]],
+  [
+    "the agent of the environment, then the default files",
+    {},
+    {},
+    {},
+    agent(),
+    ["~/.ssh/id_ed25519", "the agent of SSH_AUTH_SOCK"],
+  ],
+  [
+    "an agent that was named stands alone",
+    { agentSocketPath: join(home, "other-agent") },
+    {},
+    {},
+    agent(),
+    ["connection.agentSocketPath"],
+  ],
+  ["an agent that is gone", {}, {}, {}, { SSH_AUTH_SOCK: "/nowhere" }, ["~/.ssh/id_ed25519"]],
+  ["a key", { privateKey: ONE }, {}, {}, {}, ["connection.privateKey"]],
+  ["a key of the configuration", {}, {}, { privateKey: ONE }, {}, ["hostnet:privateKey"]],
+  ["a password", { password: "p" }, {}, {}, {}, ["connection.password"]],
+  ["a password of the configuration", {}, {}, { password: "p" }, {}, ["hostnet:password"]],
+  [
+    "everything",
+    { privateKey: ONE, password: "p" },
+    { identityFile: "~/file" },
+    { privateKey: TWO, password: "q" },
+    agent(),
+    [
+      "connection.privateKey",
+      "hostnet:privateKey",
+      "ssh.identityFile ~/file",
+      "the agent of SSH_AUTH_SOCK",
+      "connection.password",
+    ],
+  ],
+])("%s", (_name, hop, ssh, configuration, environment, expected) => {
+  const found = methods({ host: "h", ...hop }, ssh, configuration, "connection", environment);
+  expect(found.map(({ from }) => from)).toEqual(expected);
+});
+
+test("a proxy has the keys of the configuration, not its password", () => {
+  const found = methods({ host: "h" }, {}, { privateKey: ONE, password: "p" }, "connection.proxy", {});
+  expect(found.map(({ from }) => from)).toEqual(["hostnet:privateKey"]);
+});
+
+test("a password for keys comes from beside the key, else from the configuration", () => {
+  const passphrase = (hop: Partial<Hop>) => {
+    const [method] = methods(
+      { host: "h", privateKey: ONE, ...hop },
+      {},
+      { privateKeyPassword: "b" },
+      "connection",
+      {},
+    );
+    return method?.type === "key" ? method.passphrase : undefined;
+  };
+  expect([passphrase({ privateKeyPassword: "a" }), passphrase({})]).toEqual(["a", "b"]);
+});
+
+test("a new host key is accepted once, and is the only one from then on", () => {
+  const ssh = { acceptNewHostKey: true, knownHosts: "~/.ssh/known_hosts" };
+  const check = hostKeyCheck({ host: "10.0.0.5" }, ssh, "connection");
+  const [first, second] = [keyPair(), keyPair()].map((key) =>
+    Buffer.from(key.public.split(" ")[1]!, "base64"),
+  );
+  // ssh2 asks again when it renews the session's keys.
+  expect([check.refuse(first!), check.refuse(first!)]).toEqual([undefined, undefined]);
+  expect(check.refuse(second!)?.message).toContain("the host key is not known");
+  const again = hostKeyCheck({ host: "10.0.0.5" }, ssh, "connection");
+  expect(again.refuse(first!)).toBeUndefined();
+  expect(again.refuse(second!)?.message).toContain("the host key has changed");
+});
