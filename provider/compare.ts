@@ -21,7 +21,10 @@ export function changed(a: Fields, b: Fields, keys: readonly string[]): string[]
 
 /** What a person reads: one line for each thing that is missing, or is there and was not wanted. */
 export function difference(wanted: Fields, found: Fields, keys: readonly string[]): string[] {
-  return changed(wanted, found, keys).flatMap((key) => walk(key, plain(wanted[key]), plain(found[key])));
+  return changed(wanted, found, keys).flatMap((key) => {
+    const [w, f] = [plain(wanted[key]), plain(found[key])];
+    return walk(key, w ?? (isRecord(f) ? {} : w), f ?? (isRecord(w) ? {} : f));
+  });
 }
 
 function walk(path: string, wanted: unknown, found: unknown): string[] {

@@ -44,6 +44,8 @@ export interface Options {
 interface Seen<S extends z.ZodRawShape, F> {
   readonly observed: Observed<S, F>;
   readonly record?: HostRecord;
+  /** The record lies where it outlives a reboot. */
+  readonly persistent: boolean;
   readonly shared: ReadonlyMap<string, Shared>;
   readonly queries: readonly Query[];
   readonly guard: string;
@@ -154,7 +156,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       desired,
       former: next.former as unknown as Record<string, unknown>,
     };
-    const settled = steps.length === 0 && claims.length === 0 && same(record, json(noted));
+    const noteStands = same(record, json(noted)) && seen.persistent === this.options.persist;
+    const settled = steps.length === 0 && claims.length === 0 && noteStands;
     const undo = this.undo(before, target, next);
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
     const results = settled
@@ -270,6 +273,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     requireTools(queries, results);
     const from = records.length + own.length;
     return {
+      persistent: results[0]!.code === 0,
       record: parseRecord(results.slice(0, records.length), `${name} "${id}"`),
       observed: this.kind.parse(results.slice(records.length, from), desired, last),
       shared: new Map(keys.map((key, n) => [key, parseShared(results[from + n]!, key)])),
@@ -322,6 +326,7 @@ function remember<S extends z.ZodRawShape, F>(former: Observed<S, F>, seen: Obse
   const { state, rest } = former;
   const found: Record<string, unknown> = { ...seen.rest, ...seen.state };
   const known = keys.filter((key) => !isKnown(state, key) && !isKnown(rest, key) && found[key] !== undefined);
+  if (known.length === 0) return former;
   return { ...former, rest: { ...rest, ...Object.fromEntries(known.map((key) => [key, found[key]])) } as typeof rest };
 }
 

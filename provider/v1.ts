@@ -6,10 +6,14 @@ import { bridge as bridgeKind } from "./bridge";
 import { RunHosts } from "./hosts";
 import { lifecycle } from "./lifecycle";
 import { nftTable as nftTableKind } from "./nft-table";
+import { policyRoute as policyRouteKind } from "./policy-route";
 import { sysctl as sysctlKind } from "./sysctl";
+import { vrf as vrfKind } from "./vrf";
 
 const hosts = new RunHosts();
 
 export const bridge = lifecycle(bridgeKind, hosts);
 export const nftTable = lifecycle(nftTableKind, hosts);
+export const policyRoute = lifecycle(policyRouteKind, hosts);
 export const sysctl = lifecycle(sysctlKind, hosts);
+export const vrf = lifecycle(vrfKind, hosts);

@@ -1,4 +1,7 @@
 export { Bridge, type BridgeArgs } from "./bridge";
 export type { Connection, HostArgs, ProxyConnection, SshOptions } from "./host";
+export { nft } from "./nft";
 export { NftTable, type NftTableArgs } from "./nft-table";
+export { PolicyRoute, type PolicyRouteArgs } from "./policy-route";
 export { Sysctl, type SysctlArgs } from "./sysctl";
+export { Vrf, type VrfArgs } from "./vrf";

@@ -54,7 +54,7 @@ export class Stack {
     const provider = this.kinds[type]!;
     const urn = this.urn(type, name);
     const old = this.resources.get(as ?? urn);
-    const inputs = await this.check(provider, old, { connection: CONNECTION, ...args, ...hidden(type, name, urn) });
+    const inputs = await this.check(provider, old, this.news(type, name, urn, args));
     if (!old) return this.create(provider, type, urn, inputs);
     const answer = replace
       ? { changes: true, replaces: ["x"], deleteBeforeReplace: replace === "delete first" }
@@ -72,7 +72,7 @@ export class Stack {
       return old;
     }
     // Without olds, once more: as the engine checks the inputs of a replacement.
-    const anew = await this.check(provider, undefined, { connection: CONNECTION, ...args, ...hidden(type, name, urn) });
+    const anew = await this.check(provider, undefined, this.news(type, name, urn, args));
     if (answer.deleteBeforeReplace) await this.remove(urn);
     const made = await this.create(provider, type, urn, anew);
     if (!answer.deleteBeforeReplace) await this.delete(provider, old, name);
@@ -94,6 +94,17 @@ export class Stack {
 
   async destroy(type: string, name: string): Promise<void> {
     await this.remove(this.urn(type, name));
+  }
+
+  /** As the class in the program sends them. */
+  private news(type: string, name: string, urn: string, args: Props): Props {
+    return {
+      connection: { host: `${this.name}.example` },
+      ...args,
+      __provider: `exports.handler=()=>require('pulumi-hostnet/v1').${type.toLowerCase()};`,
+      __owner: urn,
+      __resource: name,
+    };
   }
 
   private async check(provider: Provider, old: State | undefined, news: Props): Promise<Props> {
@@ -130,10 +141,3 @@ export class Stack {
   }
 }
 
-export const CONNECTION = { host: "h", user: "root" };
-
-const hidden = (type: string, name: string, urn: string): Props => ({
-  __provider: `exports.handler=()=>require('pulumi-hostnet/v1').${type.toLowerCase()};`,
-  __owner: urn,
-  __resource: name,
-});

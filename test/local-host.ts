@@ -6,6 +6,10 @@ import { Commit } from "../provider/host/commit";
 import type { Reply } from "../provider/host/session";
 import type { Hosts } from "../provider/lifecycle";
 
+/** Runs the script, or another instead, for at most so many seconds. */
+type Run = (instead?: Buffer, limit?: number) => Reply;
+type Around = (run: Run, script: string) => Reply | Promise<Reply>;
+
 const isRoot = process.getuid?.() === 0;
 
 /**
@@ -17,7 +21,7 @@ export class LocalHost implements Hosts {
   /** All that were sent, looks and changes. */
   readonly scripts: string[] = [];
   /** Comes between a script and the host: to change things before it, or to lose its answer. */
-  around: (run: () => Reply, script: string) => Reply | Promise<Reply> = (run) => run();
+  around: Around = (run) => run();
   private readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   private readonly holder;
   private readonly queue: Commit;
@@ -49,9 +53,10 @@ export class LocalHost implements Hosts {
       run: async (text) => {
         const shown = text.toString("latin1");
         this.scripts.push(shown);
-        return this.around(() => {
-          writeFileSync(script, text);
-          const { status, stdout, stderr } = spawnSync("nsenter", [...this.enter(), ...this.shell, script], {
+        return this.around((instead = text, limit = 600) => {
+          writeFileSync(script, instead);
+          const timed = ["timeout", String(limit), ...this.shell, script];
+          const { status, stdout, stderr } = spawnSync("nsenter", [...this.enter(), ...timed], {
             env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
             maxBuffer: 64 * 1024 * 1024,
           });

@@ -39,7 +39,9 @@ export function formatAddress({ family, value }: Address): string {
   }
   // As the kernel and inet_ntop print it: the mapped form dotted, else RFC 5952.
   if (value >> 32n === 0xffffn) return `::ffff:${formatAddress({ family: 4, value: value & 0xffffffffn })}`;
-  const groups = Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16));
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16),
+  );
   const runs = [...groups.join(":").matchAll(/(?<![0-9a-f])0(?::0)+(?![0-9a-f])/g)];
   const longest = runs.sort((a, b) => b[0].length - a[0].length)[0];
   if (!longest) return groups.join(":");

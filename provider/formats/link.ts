@@ -100,9 +100,10 @@ function asLink(found: LinkJson): Link {
 
 function parseAddress(a: AddressJson): LinkAddress {
   const flags = (["nodad", "noprefixroute", "mngtmpaddr", "home"] as const).filter((flag) => a[flag]);
-  const lifetime = a.dynamic && !a.temporary
-    ? ["valid_lft", String(a.valid_life_time), "preferred_lft", String(a.preferred_life_time)]
-    : [];
+  const lifetime =
+    a.dynamic && !a.temporary
+      ? ["valid_lft", String(a.valid_life_time), "preferred_lft", String(a.preferred_life_time)]
+      : [];
   return {
     address: `${a.local}/${a.prefixlen}`,
     scope: a.scope,
@@ -131,9 +132,17 @@ export const deleteAddress = (address: string, dev: string): Step => ({
 
 /**
  * Several `ip` steps as one process: nothing can come in between, and what the host loses meanwhile is back within
- * milliseconds. All lines are tried, also after one that fails. Without a family each line must name an address or prefix.
+ * milliseconds. All lines are tried, also after one that fails. Without a `family` each line must name an address or a prefix of its own.
  */
-export const batch = (steps: readonly Step[]): Step => ({
-  argv: ["ip", "-force", "-batch", "-"],
-  stdin: steps.map(({ argv }) => `${argv.slice(1).filter((word) => !/^-[46]$/.test(word)).join(" ")}\n`).join(""),
+export const batch = (steps: readonly Step[], ...family: readonly ("-4" | "-6")[]): Step => ({
+  argv: ["ip", ...family, "-force", "-batch", "-"],
+  stdin: steps
+    .map(
+      ({ argv }) =>
+        `${argv
+          .slice(1)
+          .filter((word) => !/^-[46]$/.test(word))
+          .join(" ")}\n`,
+    )
+    .join(""),
 });

@@ -60,17 +60,20 @@ export const route = z
     nexthops: z.array(nexthop).min(1, "must not be empty").optional(),
   })
   .superRefine((r, context) => {
-    const problem = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+    const problem = (path: string, message: string) =>
+      context.addIssue({ code: "custom", path: [path], message });
     for (const key of ["gateway", "source"] as const) {
       const value = r[key];
-      if (value && family(value) !== family(r.destination)) problem(key, `is not of the family of ${r.destination}`);
+      if (value && family(value) !== family(r.destination))
+        problem(key, `is not of the family of ${r.destination}`);
     }
     const ways = [r.gateway ?? r.device, r.nexthops].filter((way) => way !== undefined).length;
     if (r.type && r.type !== "unicast" && ways > 0) problem("type", "takes no gateway, device or nexthops");
     if (ways > 1) problem("nexthops", "takes the place of gateway and device: give one or the other");
   });
 
-const key = (r: Route): string => (r.metric === undefined ? r.destination : `${r.destination} metric ${r.metric}`);
+const key = (r: Route): string =>
+  r.metric === undefined ? r.destination : `${r.destination} metric ${r.metric}`;
 
 /** Canonical: two routes to one destination differ in their metric. */
 export const routes = setOf(route, key);
@@ -133,7 +136,12 @@ export interface ListedRoute {
   readonly nexthops?: readonly { gateway?: string; dev?: string; weight: number }[];
 }
 
-const TYPE_NUMBERS: Readonly<Record<string, string>> = { "6": "blackhole", "7": "unreachable", "8": "prohibit", "9": "throw" };
+const TYPE_NUMBERS: Readonly<Record<string, string>> = {
+  "6": "blackhole",
+  "7": "unreachable",
+  "8": "prohibit",
+  "9": "throw",
+};
 const SCOPES: Readonly<Record<string, string>> = { "0": "global", "253": "link", "254": "host" };
 
 export function parseRoutes([v4, v6]: readonly Result[]): readonly ListedRoute[] {
@@ -149,7 +157,8 @@ function parseFamily({ code, stdout, stderr }: Result, version: 4 | 6, table = 2
   type Json = Omit<ListedRoute, "table"> & { table?: string; metrics?: { mtu?: number }[] };
   return (JSON.parse(stdout || "[]") as Json[]).map((r) => {
     const whole = version === 4 ? "0.0.0.0/0" : "::/0";
-    const dst = r.dst === "default" ? whole : r.dst.includes("/") ? r.dst : `${r.dst}/${version === 4 ? 32 : 128}`;
+    const dst =
+      r.dst === "default" ? whole : r.dst.includes("/") ? r.dst : `${r.dst}/${version === 4 ? 32 : 128}`;
     return {
       ...r,
       dst,
@@ -166,7 +175,9 @@ function parseFamily({ code, stdout, stderr }: Result, version: 4 | 6, table = 2
 export function matches(r: Route, table: number, l: ListedRoute): boolean {
   const equal = (declared: unknown, listed: unknown) => declared === undefined || declared === listed;
   const ways = r.nexthops?.every((n) =>
-    l.nexthops?.some((m) => equal(n.gateway, m.gateway) && equal(n.device, m.dev) && (n.weight ?? 1) === m.weight),
+    l.nexthops?.some(
+      (m) => equal(n.gateway, m.gateway) && equal(n.device, m.dev) && (n.weight ?? 1) === m.weight,
+    ),
   );
   return (
     l.table === table &&

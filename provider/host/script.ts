@@ -89,8 +89,12 @@ f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2
 s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
 # i prints the stdin of a step, which lies behind the end of this script.
 i() { tail -c +$((B + $1)) "$0" | head -c "$2"; }
-# put leaves no file behind that ls shows, wherever it is cut.
-put() { p=\${1%/*}/.new; { printf %s "$2" >"$p" && mv "$p" "$1"; } || { rm -f "$p"; return 1; }; }
+# put leaves no file behind that ls shows, wherever it is cut; cat can say why a disk takes no more, printf cannot.
+put() { p=\${1%/*}/.new; w "$2" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
+w() { printf %s "$1" 2>/dev/null >"$p" || printf %s "$1" | cat >"$p"; }
+# cat without a process for what is not there: on a slow host each process counts.
+cat() { if [ -e "$1" ]; then command cat "$1"; else echo "$1: No such file or directory" >&2; return 1; fi; }
+drop() { [ ! -e "$1" ] || rm "$1"; }
 hash() { sed -E "$C" "$1" | sha256sum; }
 `;
 
@@ -154,7 +158,7 @@ function operation(
 ): string {
   const end = (code: number): string => `{ M="$R ${n} end"; f 0 ${code}; return; }`;
   const write = ({ path, text }: File): string =>
-    text === undefined ? `rm -f ${quote(path)}` : `put ${quote(path)} ${quote(text)}`;
+    text === undefined ? `drop ${quote(path)}` : `put ${quote(path)} ${quote(text)}`;
   const files = (list: readonly File[]): string => list.map(write).join(" && ") || ":";
   const claimed = change.claims.filter((claim) => claim.value !== undefined);
   const own = (claim: ClaimFile): string => quote(`${claim.folder}/${claim.incarnation}`);

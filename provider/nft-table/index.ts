@@ -10,6 +10,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
   schema,
   refine,
   identity: ["family", "name"],
+  whole: true,
   id: (d) => `${d.family}/${d.name}`,
   query,
   parse,

@@ -5,7 +5,7 @@ import type { Last, Observed, Query, Result } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isLively, type Table, tableOf } from "./blocks";
 import { observe } from "./observe";
-import { FIELDS, type Field, fieldOf, structured } from "./structure";
+import { inFields } from "./state";
 
 type Shape = typeof schema.shape;
 
@@ -60,78 +60,63 @@ export function parse(
   const table = `${d.family} ${d.name}`;
   const body = listed(results[0], table);
   if (!body) return { facts: { table, present: false, listing: {}, foreign: [] } };
-  const elements = new Map(
-    results
-      .slice(1)
-      .flatMap((result) =>
-        (listed(result, table)?.passages ?? []).map(({ block }) => [keyOf(block), block.elements ?? {}]),
-      ),
-  );
-  const [wanted, own] = [tableOf(d), tableOf(last?.desired ?? d)];
-  const declared = (key: string) => own.blocks.get(key) ?? wanted.blocks.get(key);
-  const uses = new Set([...(d.uses ?? []), ...(last?.desired.uses ?? [])]);
-  const written = writtenBy(own, wanted);
+  const lists = results.slice(1).flatMap((result) => listed(result, table)?.passages ?? []);
+  const elements = new Map(lists.map(({ block }) => [keyOf(block), block.elements ?? {}]));
 
+  const words = last?.desired ?? d;
+  const [own, wanted] = [tableOf(words), tableOf(d)];
+  const uses = new Set([...(d.uses ?? []), ...(words.uses ?? [])]);
+  const written = writtenBy(own, wanted);
   const listing: Record<string, string> = {};
   const foreign: string[] = [];
   const found = new Map<string, Block>();
   for (const { block } of body.passages) {
     const key = keyOf(block);
-    const isSet = block.kind === "set" || block.kind === "map";
-    if (isSet && uses.has(block.name) && !declared(key)) {
+    const mine = own.blocks.get(key) ?? wanted.blocks.get(key);
+    if (isSet(block) && !mine && uses.has(block.name)) {
       foreign.push(block.name);
       continue;
     }
     const lively = isLively(block, written);
     const managed = elementsManaged(key, own) || elementsManaged(key, wanted);
-    // Elements of a set that nobody declared are of interest only where the table may have to come back as it was.
-    const shown =
-      isSet && (managed || (!declared(key) && !last && !lively))
-        ? { ...block, elements: elements.get(key) ?? {} }
-        : block;
+    // Elements of a set that nobody declared matter only where the table may have to come back as it was found.
+    const filled = isSet(block) && (managed || (!mine && !last && !lively));
+    const shown = filled ? { ...block, elements: elements.get(key) ?? {} } : block;
     listing[key] = printBlock(managed && !lively ? shown : block);
     const base = last?.facts?.listing[key];
-    const mine = declared(key);
-    // What nobody declared but was there right after the apply, nft made by itself: the set of a meter.
     if (mine)
-      found.set(
-        key,
-        observe(
-          mine,
-          shown,
-          base === undefined ? undefined : parseBody(base).passages[0]!.block,
-          d.family,
-          lively,
-        ),
-      );
+      found.set(key, observe(mine, shown, base === undefined ? undefined : blockOf(base), d.family, lively));
+    // What nobody declared but was there right after the apply, nft made by itself: the set of a meter.
     else if (base !== listing[key]) found.set(key, shown);
   }
   const facts = { table, present: true, listing, foreign: foreign.sort() };
-  const comment = body.statements.find((s) => s.startsWith("comment "));
+  const comment = commentOf(body);
   const dormant = body.statements.some((s) => /^flags .*\bdormant\b/.test(s));
-  const nothing = found.size === 0 && comment === undefined && !dormant;
+  const empty = found.size === 0 && comment === undefined && !dormant;
   // An empty table is nobody's: a container that sets of their own were or will be put in.
-  if (nothing && !(last && own.blocks.size === 0 && own.comment === undefined)) return { facts };
+  if (empty && !(last && own.blocks.size === 0 && own.comment === undefined)) return { facts };
 
-  const managesSleep = (last?.desired.dormant ?? d.dormant) !== undefined;
-  const fields = inFields(
-    found,
-    last?.desired ?? d,
-    own,
-    comment === undefined ? undefined : unquote(comment.slice(8)),
-  );
-  const uses_ = (last?.desired ?? d).uses;
+  const { fields, broken } = inFields(found, words, own, comment);
+  const sleep = words.dormant === undefined ? {} : { dormant };
   return {
     state: {
       family: d.family,
       name: d.name,
       ...fields,
-      ...(uses_ && { uses: uses_ }),
-      ...(managesSleep && { dormant }),
+      ...(words.uses && { uses: words.uses }),
+      ...sleep,
     } as NftTable,
-    rest: managesSleep ? {} : { dormant },
+    rest: words.dormant === undefined ? { dormant } : {},
+    broken,
     facts,
   };
+}
+
+const isSet = ({ kind }: Block): boolean => kind === "set" || kind === "map";
+const blockOf = (text: string): Block => parseBody(text).passages[0]!.block;
+function commentOf({ statements }: Body): string | undefined {
+  const comment = statements.find((s) => s.startsWith("comment "));
+  return comment === undefined ? undefined : unquote(comment.slice(8));
 }
 
 /** Undefined only when nft says that there is no such table or set; anything else that is odd throws. */
@@ -149,55 +134,4 @@ function listed(result: Result | undefined, table: string): Body | undefined {
   const odd = body.statements.find((s) => !/^(comment "[^"]*"|flags [a-z, ]+)$/.test(s));
   if (odd !== undefined) throw new Error(`nft listed ${table} with something unknown: ${odd.slice(0, 200)}`);
   return body;
-}
-
-/** What was found, in the fields where it was declared; the rest where there is a field for it, else as text. */
-function inFields(
-  found: ReadonlyMap<string, Block>,
-  words: NftTable,
-  own: Table,
-  comment: string | undefined,
-): Partial<NftTable> {
-  const state: Partial<Record<Field, Record<string, unknown>>> = {};
-  for (const field of Object.values(FIELDS)) if (words[field]) state[field] = {};
-  const { passages } = parseBody(words.text ?? "");
-  const inText = new Set(passages.map(({ block }) => keyOf(block)));
-  const added: Block[] = [];
-  for (const [key, block] of found) {
-    const field = fieldOf(block.kind);
-    if (inText.has(key)) continue;
-    const mine = field && words[field]?.[block.name];
-    const value = mine && same(block, own.blocks.get(key)) ? mine : structured(block);
-    if (field && value && (words[field] || words.text === undefined))
-      state[field] = { ...state[field], [block.name]: value };
-    else added.push(block);
-  }
-  const text = asText(words.text, passages, found, added, own.comment === comment ? undefined : { comment });
-  return { ...state, ...(text !== undefined && { text }) } as Partial<NftTable>;
-}
-
-const same = (a: Block, b: Block | undefined): boolean =>
-  b !== undefined &&
-  printBlock(a) === printBlock(b) &&
-  (a.elements === undefined) === (b.elements === undefined);
-
-/** The user's text, with what is no longer so replaced where it stands. */
-function asText(
-  text: string | undefined,
-  passages: Body["passages"],
-  found: ReadonlyMap<string, Block>,
-  added: readonly Block[],
-  other: { comment?: string } | undefined,
-): string | undefined {
-  if (text === undefined && added.length === 0 && !other?.comment) return undefined;
-  const print = (block: Block): string => printBlock(block).replace(/^\t/gm, "");
-  let out = text ?? "";
-  for (const { block, start, end } of [...passages].reverse()) {
-    const now = found.get(keyOf(block));
-    if (now && same(now, block)) continue;
-    out = out.slice(0, start) + (now ? print(now) : "") + out.slice(end);
-  }
-  if (other) out = out.replace(/^comment "[^"]*";?/m, "");
-  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
-  return [out.trim(), ...more].filter((part) => part !== "").join("\n");
 }

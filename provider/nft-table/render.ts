@@ -1,10 +1,10 @@
 import { HostnetError } from "../errors";
 import { mentions, references } from "../formats/nft";
-import { type Block, printElement } from "../formats/nft-block";
-import { divide } from "../formats/nft-element";
+import type { Block } from "../formats/nft-block";
 import type { Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
-import { hasFlag, isBase, isLively, meaning, type Table, tableOf } from "./blocks";
+import { isBase, meaning, type Table, tableOf } from "./blocks";
+import { elements, NONE } from "./elements";
 import type { Facts } from "./parse";
 
 type Shape = typeof schema.shape;
@@ -71,13 +71,11 @@ function remade(table: string, family: string, dormant: boolean, want: Table, { 
   ];
 }
 
-/** What nft made by itself for a rule that is going: newer versions keep a meter as a set. */
+/** Newer versions of nft keep a meter as a set, which stays when the meter's rule goes. */
 function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
-  const meters = new Set(texts(want).flatMap((text) => references(text).meters));
-  return Object.keys(listing).filter((key) => {
-    const name = key.slice(key.lastIndexOf(" ") + 1);
-    return !want.blocks.has(key) && !have.blocks.has(key) && key.startsWith("set ") && !meters.has(name);
-  });
+  const meters = (table: Table) => texts(table).flatMap((text) => references(text).meters);
+  const gone = new Set(meters(have).filter((name) => !meters(want).includes(name)));
+  return [...gone].map((name) => `set ${name}`).filter((key) => key in listing && !have.blocks.has(key));
 }
 
 const texts = ({ blocks }: Table): string[] => [...blocks.values()].flatMap((block) => block.rules ?? []);
@@ -167,60 +165,11 @@ function compare(family: string, before: Block | undefined, after: Block | undef
   return declarable ? "redeclared" : "remade";
 }
 
-function definition(table: string, { kind, name, head, ...rest }: Block): string {
-  const base = isBase({ kind, name, head, ...rest });
+function definition(table: string, block: Block): string {
+  const { kind, name, head } = block;
+  const base = isBase(block);
   // Without a policy nft keeps the one that is there.
   const policy = base && !head.some((line) => line.startsWith("policy ")) ? ["policy accept"] : [];
   const inside = [...head, ...policy].map((line) => `${line}; `).join("");
   return `add ${kind} ${table} ${name}${inside === "" ? "" : ` { ${inside}}`}`;
-}
-
-interface Moves {
-  readonly stale: readonly string[];
-  readonly fresh: readonly string[];
-}
-const NONE: Moves = { stale: [], fresh: [] };
-
-/** The elements that differ, and those that name what is made anew. `before` is absent where the set itself is new. */
-function elements(
-  table: string,
-  before: Block | undefined,
-  after: Block,
-  naming: (text: string) => boolean,
-  written: ReadonlySet<string>,
-): Moves {
-  const isMap = after.kind === "map";
-  const [was, wanted] = [before?.elements ?? {}, after.elements ?? {}];
-  const print = (key: string, rest: string) => printElement(key, rest, isMap);
-  const renewed = (key: string) =>
-    key in wanted && (was[key] !== wanted[key] || naming(print(key, wanted[key]!)));
-  const stale = Object.keys(was).filter((key) => !(key in wanted) || renewed(key));
-  const fresh = Object.keys(wanted).filter((key) => !(key in was) || renewed(key));
-  const say = (verb: string, list: readonly string[]) =>
-    list.length > 0 ? [`${verb} element ${table} ${after.name} {\n\t${list.join(",\n\t")}\n}`] : [];
-  const all = (keys: readonly string[]) => keys.map((key) => print(key, wanted[key]!));
-
-  // What auto-merge made one is no element that could be deleted.
-  const merged = after.head.includes("auto-merge") && !isLively(after, written);
-  if (merged && stale.length > 0) {
-    return { stale: [`flush set ${table} ${after.name}`], fresh: say("add", all(Object.keys(wanted))) };
-  }
-  // Deleting what ran out, or what a half-run has deleted, is an error: so it is added first. An interval is not, for
-  // adding it could overlap with its successor.
-  const tolerant = stale.filter((key) => {
-    const timed =
-      divide(was[key]!, isMap).attributes.startsWith("timeout ") ||
-      after.head.some((l) => l.startsWith("timeout "));
-    return timed || (!hasFlag(after, "interval") && !(key in wanted));
-  });
-  return {
-    stale: [
-      ...say(
-        "add",
-        tolerant.map((key) => print(key, was[key]!)),
-      ),
-      ...say("delete", stale),
-    ],
-    fresh: say("add", all(fresh)),
-  };
 }

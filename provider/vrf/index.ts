@@ -16,7 +16,9 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
   ensure,
   keep: (after, before) => ({
     ...after,
-    found: Object.fromEntries(Object.entries(after.found).map(([name, now]) => [name, before.found[name] ?? now])),
+    found: Object.fromEntries(
+      Object.entries(after.found).map(([name, now]) => [name, before.found[name] ?? now]),
+    ),
   }),
   remove,
   claims: (d, before) => ({
@@ -25,8 +27,10 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
     ...routeClaims(d.routes ?? [], d.table, `Vrf ${d.name}`),
   }),
   exposure: ({ facts }, after) => ({
-    links: [...new Set([...Object.keys(facts.members), ...(after?.interfaces ?? []).map(({ name }) => name)])],
+    links: [
+      ...new Set([...Object.keys(facts.members), ...(after?.interfaces ?? []).map(({ name }) => name)]),
+    ],
     routing: true,
   }),
-  outputs: ({ ifindex, table }) => ({ ifindex, table }),
+  outputs: ({ ifindex }) => ({ ifindex }),
 };

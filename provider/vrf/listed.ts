@@ -14,11 +14,17 @@ const BY_THEMSELVES = "proto (1|2|9|11|12|42|99|18[6-9]|192)";
 const LISTED = 'ip -N -o "$1" route show table all dev "$2" | grep -vE " $3( |$)"; :';
 /** Not part of a guard: DHCP and others may change them at any time. */
 export const showRoutesOf = (name: string): readonly Query[] =>
-  ["-4", "-6"].map((version) => ({ argv: ["sh", "-c", LISTED, "sh", version, name, BY_THEMSELVES], free: true }));
+  ["-4", "-6"].map((version) => ({
+    argv: ["sh", "-c", LISTED, "sh", version, name, BY_THEMSELVES],
+    free: true,
+  }));
 
 const IN_TABLE = 'ip -N -o "$1" route show table "$2" | grep -vE " $3( |$)"; :';
 export const showRoutesIn = (table: number): readonly Query[] =>
-  ["-4", "-6"].map((version) => ({ argv: ["sh", "-c", IN_TABLE, "sh", version, String(table), BY_THEMSELVES], free: true }));
+  ["-4", "-6"].map((version) => ({
+    argv: ["sh", "-c", IN_TABLE, "sh", version, String(table), BY_THEMSELVES],
+    free: true,
+  }));
 
 /** Of those of a table, the ones through a device, as its own listing would have them. */
 export const through = (routes: readonly RouteText[], dev: string, table: number): readonly RouteText[] =>
@@ -52,7 +58,8 @@ export function parseRoutesOf(results: readonly Result[], what: string): readonl
   return [...clean.filter((text) => !/ via /.test(text)), ...clean.filter((text) => / via /.test(text))];
 }
 
-const word = (text: RouteText, name: string): string | undefined => new RegExp(` ${name} (\\S+)`).exec(text)?.[1];
+const word = (text: RouteText, name: string): string | undefined =>
+  new RegExp(` ${name} (\\S+)`).exec(text)?.[1];
 
 /** The main table is not listed. */
 export const tableOf = (text: RouteText): number => Number(word(text, "table") ?? 254);
@@ -98,7 +105,10 @@ export function moveRoute(text: RouteText, dev: string): Step {
  */
 export const losable = (link: Link): readonly string[] =>
   link.addresses
-    .filter(({ address, options, dynamic }) => address.includes(":") && !(dynamic && !options.includes("valid_lft")))
+    .filter(
+      ({ address, options, dynamic }) =>
+        address.includes(":") && !(dynamic && !options.includes("valid_lft")),
+    )
     .map(({ address, options }) => [address, ...options].join(" "))
     .reverse();
 

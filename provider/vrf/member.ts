@@ -11,7 +11,13 @@ const MAIN = 254;
  * In with a link, and back with what the kernel took from it on the way. Its routes of the main table, and those that
  * it has in the VRF's table now, go to the VRF's `table`; `declared` ones are seen to elsewhere.
  */
-export function enter(name: string, vrf: string, table: number, facts: Facts, declared: ReadonlySet<string>): Step[] {
+export function enter(
+  name: string,
+  vrf: string,
+  table: number,
+  facts: Facts,
+  declared: ReadonlySet<string>,
+): Step[] {
   const member = (facts.members[name] ?? facts.guests[name])!;
   const moves = (from: number) => from === MAIN || (member.master === vrf && from === facts.table);
   const routes = member.routes
@@ -33,15 +39,24 @@ export function addressSteps(wanted: Interface, now: Interface | undefined, fact
   return [...missing.map((a) => addAddress(a, name)), ...without(name, stale(wanted, now, facts), member)];
 }
 
-const stale = (wanted: Interface | undefined, now: Interface | undefined, { members, found }: Facts): string[] =>
+const stale = (
+  wanted: Interface | undefined,
+  now: Interface | undefined,
+  { members, found }: Facts,
+): string[] =>
   (now?.addresses ?? []).filter(
-    (a) => !wanted?.addresses?.includes(a) && !(found[now!.name] ?? members[now!.name])?.addresses.includes(a),
+    (a) =>
+      !wanted?.addresses?.includes(a) && !(found[now!.name] ?? members[now!.name])?.addresses.includes(a),
   );
 
 /** A deleted IPv4 address takes the others of its subnet along when it is the first of them. */
 function without(name: string, addresses: readonly string[], { addresses: all }: Member): Step[] {
-  const lost = (a: string) => !addresses.includes(a) && !a.includes(":") && addresses.some((gone) => sameSubnet(gone, a));
-  return [...addresses.map((a) => deleteAddress(a, name)), ...all.filter(lost).map((a) => addAddress(a, name))];
+  const lost = (a: string) =>
+    !addresses.includes(a) && !a.includes(":") && addresses.some((gone) => sameSubnet(gone, a));
+  return [
+    ...addresses.map((a) => deleteAddress(a, name)),
+    ...all.filter(lost).map((a) => addAddress(a, name)),
+  ];
 }
 
 /** Out with a link, as it was found: its own addresses and routes again, ours gone. */
@@ -58,7 +73,8 @@ export function leave(now: Interface, facts: Facts, vrf: string): Step[] {
   const moved = found.routes.filter((text) => tableOf(text) === MAIN && !kept.has(`${keyOf(text)} ${MAIN}`));
   const address = (text: string) => text.split(" ")[0]!;
   const again = (inside ? member : found).losable.filter(
-    (text) => !ours.includes(address(text)) && (found.up || found.losable.map(address).includes(address(text))),
+    (text) =>
+      !ours.includes(address(text)) && (found.up || found.losable.map(address).includes(address(text))),
   );
   return [
     batch([

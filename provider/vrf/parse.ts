@@ -3,7 +3,15 @@ import { type Link, parseLink, parseLinks, showLink } from "../formats/link";
 import { parseRoutesTo, places, present, type Route, showRoutesTo } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { Interface, schema, Vrf } from "./args";
-import { losable, parseRoutesOf, type RouteText, showForeign, showRoutesIn, showRoutesOf, through } from "./listed";
+import {
+  losable,
+  parseRoutesOf,
+  type RouteText,
+  showForeign,
+  showRoutesIn,
+  showRoutesOf,
+  through,
+} from "./listed";
 
 type Shape = typeof schema.shape;
 
@@ -45,7 +53,10 @@ export interface Rules {
 const memberNames = (d: Vrf, last?: Last<Shape, Facts>): string[] =>
   [...new Set([...(d.interfaces ?? []), ...(last?.desired.interfaces ?? [])].map(({ name }) => name))].sort();
 
-const eitherRoutes = (d: Vrf, last?: Last<Shape, Facts>): Route[] => [...(d.routes ?? []), ...(last?.desired.routes ?? [])];
+const eitherRoutes = (d: Vrf, last?: Last<Shape, Facts>): Route[] => [
+  ...(d.routes ?? []),
+  ...(last?.desired.routes ?? []),
+];
 
 const routePlaces = (d: Vrf, last?: Last<Shape, Facts>) =>
   places(eitherRoutes(d, last), [d.table, last?.desired.table ?? d.table]);
@@ -56,7 +67,10 @@ export function query(d: Vrf, last?: Last<Shape, Facts>): readonly Query[] {
     // The surroundings: others' VRFs, members and rules come and go.
     { argv: ["ip", "-d", "-j", "link", "show", "type", "vrf"], free: true },
     { argv: ["ip", "-d", "-j", "addr", "show", "master", d.name], free: true },
-    ...["-4", "-6"].map((version) => ({ argv: ["ip", "-N", "-j", version, "rule", "list", "l3mdev"], free: true })),
+    ...["-4", "-6"].map((version) => ({
+      argv: ["ip", "-N", "-j", version, "rule", "list", "l3mdev"],
+      free: true,
+    })),
     ...showForeign(d.table),
     ...showRoutesIn(last?.desired.table ?? d.table),
     ...memberNames(d, last).flatMap((name) => [showLink(name), ...showRoutesOf(name)]),
@@ -67,15 +81,19 @@ export function query(d: Vrf, last?: Last<Shape, Facts>): readonly Query[] {
 type Nine = [Result, Result, Result, Result, Result, Result, Result, Result, Result, ...Result[]];
 
 export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Facts>): Observed<Shape, Facts> {
-  const [own, vrfs, inside, rule4, rule6, foreign4, foreign6, table4, table6, ...rest] = results as Result[] as Nine;
+  const [own, vrfs, inside, rule4, rule6, foreign4, foreign6, table4, table6, ...rest] =
+    results as Result[] as Nine;
   const link = parseLink(own, d.name);
-  if (link && link.type !== "vrf") throw new HostnetError(`${d.name} is there, but is no VRF: ${link.type ?? "a NIC"}`);
+  if (link && link.type !== "vrf")
+    throw new HostnetError(`${d.name} is there, but is no VRF: ${link.type ?? "a NIC"}`);
   const table = link?.data.table as number | undefined;
   const names = memberNames(d, last);
   const members = Object.fromEntries(
     names.flatMap((name, n) => {
       const member = parseLink(rest[3 * n]!, name);
-      return member ? [[name, asMember(member, parseRoutesOf(rest.slice(3 * n + 1, 3 * n + 3), name))] as const] : [];
+      return member
+        ? [[name, asMember(member, parseRoutesOf(rest.slice(3 * n + 1, 3 * n + 3), name))] as const]
+        : [];
     }),
   );
   const tableRoutes = parseRoutesOf([table4, table6], `table ${table}`);
@@ -146,7 +164,10 @@ function user(d: Vrf, vrfs: readonly Link[], foreign: readonly Result[]): string
 function hasRule({ code, stdout, stderr }: Result): boolean {
   if (code !== 0) throw new Error(`ip could not show the rules: ${stderr.trim()}`);
   const rules = JSON.parse(stdout || "[]") as Record<string, unknown>[];
-  return rules.some((r) => "l3mdev" in r && Object.keys(r).every((k) => ["priority", "src", "l3mdev", "protocol"].includes(k)));
+  return rules.some(
+    (r) =>
+      "l3mdev" in r && Object.keys(r).every((k) => ["priority", "src", "l3mdev", "protocol"].includes(k)),
+  );
 }
 
 /** Its addresses that are declared, or were, and are there. */

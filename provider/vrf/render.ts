@@ -25,13 +25,20 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
   const entering = wanted.map(({ name }) => name).filter((name) => made || !inside(name));
   const leaving = lastMembers(state, facts, last).filter(({ name }) => !wanted.some((i) => i.name === name));
   const declared = new Set([...(d.routes ?? []), ...(state?.routes ?? [])].map(keyOfDeclared));
-  const entered = (names: readonly string[]) => names.map((name) => enter(name, d.name, d.table, facts, declared));
+  const entered = (names: readonly string[]) =>
+    names.map((name) => enter(name, d.name, d.table, facts, declared));
   const moved = [...entering, ...leaving.map(({ name }) => name)];
   return [
     ...(state && made ? (state.routes ?? []).map((r) => deleteRoute(r, state.table)) : []),
     ...leaving.flatMap((i) => leave(i, facts, d.name)),
     ...(made ? deviceSteps(d, state, entered([...Object.keys(facts.guests), ...entering])) : []),
-    ...(made ? [] : [...(facts.up ? [] : [setLink(d.name, "up")]), ...ruleSteps(facts.rules), ...entered(entering).map(batch)]),
+    ...(made
+      ? []
+      : [
+          ...(facts.up ? [] : [setLink(d.name, "up")]),
+          ...ruleSteps(facts.rules),
+          ...entered(entering).map((steps) => batch(steps)),
+        ]),
     ...wanted.flatMap((i) => addressSteps(i, inside(i.name), facts)),
     ...convergeRoutes(d.routes ?? [], standing(d, state, facts, moved), d.table),
   ];
@@ -46,7 +53,7 @@ export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>)
     ...lastMembers(state, facts, last).flatMap((i) => leave(i, facts, name)),
     ...(state ? [deleteDevice(name)] : []),
     ...guests.flatMap(([guest, { losable }]) => losable.flatMap((text) => restoreAddress(text, guest))),
-    ...(["-4", "-6"] as const).flatMap((v) => (found[FAMILY[v]] ? [] : [deleteRule(v)])),
+    ...FAMILIES.flatMap((v) => (found[FAMILY[v]] ? [] : [deleteRule(v)])),
   ];
 }
 
@@ -58,7 +65,11 @@ function requireMember(name: string, vrf: string, { members }: Facts): void {
 }
 
 /** Its members, and those that it should have had: a hand may have taken them out. */
-function lastMembers(state: Vrf | undefined, { members }: Facts, last?: Last<Shape, Facts>): readonly Interface[] {
+function lastMembers(
+  state: Vrf | undefined,
+  { members }: Facts,
+  last?: Last<Shape, Facts>,
+): readonly Interface[] {
   const inside = state?.interfaces ?? [];
   const outside = (last?.desired.interfaces ?? []).filter(({ name }) => !inside.some((i) => i.name === name));
   return [
@@ -80,21 +91,20 @@ function deviceSteps({ name, table }: Vrf, state: Vrf | undefined, members: read
   ];
   // Gateways are found in a VRF only once the rule is there, which the kernel adds with the first VRF alone.
   const rules = ruleSteps({ ipv4: false, ipv6: false });
-  if (!state) return [...add, ...rules, ...members.map(batch)];
+  if (!state) return [...add, ...rules, ...members.map((steps) => batch(steps))];
   return [...rules, batch([deleteDevice(name), ...add, ...members.flat()])];
 }
 
+const FAMILIES = ["-4", "-6"] as const;
 const FAMILY = { "-4": "ipv4", "-6": "ipv6" } as const;
 
 /** With the kernel's own protocol: others, as networkd, leave such rules alone. */
 function ruleSteps(there: Rules): Step[] {
   const probe = 'ip "$1" rule list l3mdev | grep -q "from all lookup .l3mdev-table."';
-  return (["-4", "-6"] as const)
-    .filter((v) => !there[FAMILY[v]])
-    .map((v) => ({
-      argv: ["ip", v, "rule", "add", "pref", PRIORITY, "l3mdev", "protocol", "kernel"],
-      unless: ["sh", "-c", probe, "sh", v],
-    }));
+  return FAMILIES.filter((v) => !there[FAMILY[v]]).map((v) => ({
+    argv: ["ip", v, "rule", "add", "pref", PRIORITY, "l3mdev", "protocol", "kernel"],
+    unless: ["sh", "-c", probe, "sh", v],
+  }));
 }
 
 /** With the last VRF of all, ours and others', and only where it is still there. */
@@ -103,7 +113,7 @@ function deleteRule(version: "-4" | "-6"): Step {
   return {
     argv: ["ip", version, "rule", "del", "pref", PRIORITY, "l3mdev", "protocol", "kernel"],
     unless: ["sh", "-c", probe, "sh", version, PRIORITY],
-    released: RULE,
+    released: [RULE],
   };
 }
 
@@ -111,7 +121,9 @@ function deleteRule(version: "-4" | "-6"): Step {
 function standing(d: Vrf, state: Vrf | undefined, facts: Facts, moved: readonly string[]): Route[] {
   const made = state?.table !== d.table;
   const there = made ? (facts.table === d.table ? [] : facts.strays) : (state.routes ?? []);
-  const lost = moved.flatMap((name) => facts.members[name]?.routes ?? []).filter((text) => tableOf(text) === d.table);
+  const lost = moved
+    .flatMap((name) => facts.members[name]?.routes ?? [])
+    .filter((text) => tableOf(text) === d.table);
   const keys = new Set(lost.map(keyOf));
   return there.filter((r) => !keys.has(keyOfDeclared(r)));
 }

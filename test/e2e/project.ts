@@ -82,10 +82,7 @@ export class Project {
   }
 
   /** Any command of the CLI; a failure is a result like another. */
-  async run(
-    args: readonly string[],
-    options: { env?: NodeJS.ProcessEnv; timeout?: number } = {},
-  ): Promise<Run> {
+  async run(args: readonly string[], options: Options = {}): Promise<Run> {
     return new Promise((resolve, reject) => {
       const child = spawn("pulumi", [...args, "--non-interactive", "--color", "never"], {
         cwd: this.folder,

@@ -135,7 +135,7 @@ export async function cannotTell(vm: Vm): Promise<Proof> {
 ${capture}
 begin inner-12 eth0 icmp
 begin outer-11 eth0 icmp
-${ping("inner-12", "192.168.3.11")}
+${ping("inner-12", "192.168.3.11")} || { echo 'no answer from 192.168.3.11' >&2; exit 1; }
 finish inner-12
 finish outer-11
 `);
@@ -180,7 +180,7 @@ export async function lansApart(vm: Vm): Promise<Proof> {
     const seen = await vm.sh(`
 ${capture}
 begin ${deaf} eth0 'host 192.168.2.10 and host 192.168.2.11'
-${pings[index]}
+${pings[index]} || { echo 'no answer from the own neighbour' >&2; exit 1; }
 finish ${deaf}
 `);
     must(seen.trim() === "", `nothing at ${deaf}, not:\n${seen}`);

@@ -53,9 +53,8 @@ export class Vm {
     // Not on standard input, where a command that reads would eat the rest of the script.
     const result = await this.ssh(`exec sh -eu -c ${quote(script)}`, options);
     if (result.code === 0) return result.stdout;
-    throw new Error(
-      `code ${result.code} from the host:\n${result.stderr}${result.stdout}of the script:\n${script}`,
-    );
+    const begin = script.trim().split("\n").slice(0, 5).join("\n");
+    throw new Error(`code ${result.code} from the host:\n${result.stderr}${result.stdout}of the script:\n${begin}`);
   }
 
   /** Puts the host back to how it was after boot, without a reboot. */

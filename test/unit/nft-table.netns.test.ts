@@ -22,11 +22,8 @@ function shown(d: NftTable): Record<string, string> {
   ]);
 }
 
-const drift = (d: NftTable, last: Applied, { state } = ns.look(d, last)): string[] => {
-  return state
-    ? difference(d, state, [...new Set([...Object.keys(d), ...Object.keys(state)])])
-    : ["it is missing"];
-};
+const drift = (d: NftTable, last: Applied, { state, broken = [] } = ns.look(d, last)): string[] =>
+  state ? [...difference(d, state, Object.keys(d)), ...broken] : ["it is missing"];
 
 /** What is on the host is what was declared, and nothing is left to do. */
 function settled(d: NftTable, last: Applied): void {
@@ -289,6 +286,11 @@ describe("drift shows as what differs, and is repaired", () => {
       hand: ["add set inet fw mine { type ipv4_addr ; }"],
       shows: [/^sets\.mine: .*is there/],
     },
+    "an object added": { hand: ["add quota inet fw mine { 5 mbytes ; }"], shows: ["quota mine is there"] },
+    "what only text can say added": {
+      hand: ["add ct timeout inet fw mine { protocol tcp ; l3proto ip ; policy = { established : 9 } ; }"],
+      shows: ["ct timeout mine is there"],
+    },
     "a chain emptied": { hand: ["flush chain inet fw guests"], shows: [/^chains\.guests/] },
     "all chains emptied": {
       hand: ["flush table inet fw"],
@@ -406,7 +408,7 @@ test("a table made by hand: adopted when it reads the same, put back as it was f
     text: 'comment "theirs"\nct timeout long { protocol tcp; l3proto ip; policy = { established : 1000 }; }',
   });
   const found = ns.look(same);
-  expect(difference(same, found.state!, Object.keys({ ...same, ...found.state }))).toEqual([]);
+  expect([...difference(same, found.state!, Object.keys(same)), ...found.broken!]).toEqual([]);
   expect(nftTable.ensure(same, found)).toEqual([]);
 
   const was = shown(same);

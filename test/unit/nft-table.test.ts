@@ -77,8 +77,8 @@ function script(d: NftTable, results: readonly Result[], last?: Last<Shape, Fact
 }
 
 const drift = (results: readonly Result[], last: Last<Shape, Facts>): string[] => {
-  const { state } = nftTable.parse(results, last.desired, last);
-  return difference(last.desired, state!, Object.keys({ ...last.desired, ...state }));
+  const { state, broken } = nftTable.parse(results, last.desired, last);
+  return [...difference(last.desired, state!, Object.keys(last.desired)), ...broken!];
 };
 
 test("what is asked of the host", () => {

@@ -21,7 +21,8 @@ for name in $(ip -br link | sed 's/[@ ].*//'); do
   case $name in lo | "$uplink") ;; *) ip link delete dev "$name" 2> /dev/null ;; esac
 done
 
-# The order of `flush`: without a main table there would be no way back, so all in one batch.
+# What cannot be taken back: the kernel adds its l3mdev rule with the first VRF after boot, and never again.
+# Without a main table there would be no way back, so all in one batch.
 if [ "$(ip -4 -d rule)" != "$(cat rules)" ]; then
   ip -4 -batch - <<END
 rule flush

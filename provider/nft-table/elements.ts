@@ -1,0 +1,41 @@
+import { type Block, printElement } from "../formats/nft-block";
+import { divide } from "../formats/nft-element";
+import { hasFlag, isLively } from "./blocks";
+
+export interface Moves {
+  readonly stale: readonly string[];
+  readonly fresh: readonly string[];
+}
+export const NONE: Moves = { stale: [], fresh: [] };
+
+/** The elements that differ, and those that name what is made anew. `before` is absent where the set itself is new. */
+export function elements(
+  table: string,
+  before: Block | undefined,
+  after: Block,
+  naming: (text: string) => boolean,
+  written: ReadonlySet<string>,
+): Moves {
+  const isMap = after.kind === "map";
+  const [was, wanted] = [before?.elements ?? {}, after.elements ?? {}];
+  const print = (key: string, rest: string) => printElement(key, rest, isMap);
+  const renewed = (key: string) =>
+    key in wanted && (was[key] !== wanted[key] || naming(print(key, wanted[key]!)));
+  const stale = Object.keys(was).filter((key) => !(key in wanted) || renewed(key));
+  const fresh = Object.keys(wanted).filter((key) => !(key in was) || renewed(key));
+  const say = (verb: string, list: readonly string[]) =>
+    list.length > 0 ? [`${verb} element ${table} ${after.name} {\n\t${list.join(",\n\t")}\n}`] : [];
+  const all = (keys: readonly string[]) => keys.map((key) => print(key, wanted[key]!));
+
+  // What auto-merge made one is no element that could be deleted.
+  if (stale.length > 0 && after.head.includes("auto-merge") && !isLively(after, written)) {
+    return { stale: [`flush set ${table} ${after.name}`], fresh: say("add", all(Object.keys(wanted))) };
+  }
+  // Deleting what ran out, or what a half-run has deleted, is an error: so it is added first. An interval is not, for
+  // adding it could overlap with its successor; nor is what gets another value, for it is there in any case.
+  const times = after.head.some((line) => line.startsWith("timeout "));
+  const isTimed = (key: string) => times || divide(was[key]!, isMap).attributes.startsWith("timeout ");
+  const tolerant = stale.filter((key) => isTimed(key) || (!hasFlag(after, "interval") && !(key in wanted)));
+  const former = tolerant.map((key) => print(key, was[key]!));
+  return { stale: [...say("add", former), ...say("delete", stale)], fresh: say("add", all(fresh)) };
+}

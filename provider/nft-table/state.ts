@@ -1,0 +1,63 @@
+import { type Block, type Body, keyOf, parseBody, printBlock } from "../formats/nft-block";
+import type { NftTable } from "./args";
+import type { Table } from "./blocks";
+import { FIELDS, type Field, fieldOf, structured } from "./structure";
+
+/**
+ * What was found, in the fields where it was declared; the rest where there is a field for it, else as text. What the
+ * program has no field for is no difference between fields, but it is drift all the same: `broken` says so.
+ */
+export function inFields(
+  found: ReadonlyMap<string, Block>,
+  words: NftTable,
+  own: Table,
+  comment: string | undefined,
+): { fields: Partial<NftTable>; broken: string[] } {
+  const state: Partial<Record<Field, Record<string, unknown>>> = {};
+  for (const field of Object.values(FIELDS)) if (words[field]) state[field] = {};
+  const { passages } = parseBody(words.text ?? "");
+  const inText = new Set(passages.map(({ block }) => keyOf(block)));
+  const added: Block[] = [];
+  const broken: string[] = [];
+  for (const [key, block] of found) {
+    if (inText.has(key)) continue;
+    const field = fieldOf(block.kind);
+    const mine = field && words[field]?.[block.name];
+    const value = mine && same(block, own.blocks.get(key)) ? mine : structured(block);
+    const structure = field && value && (words[field] || words.text === undefined);
+    if (structure) state[field] = { ...state[field], [block.name]: value };
+    else added.push(block);
+    if (!(structure ? words[field] : words.text)) broken.push(`${key} is there`);
+  }
+  const other = own.comment === comment ? undefined : { comment };
+  if (comment !== undefined && words.text === undefined)
+    broken.push(`the table's comment "${comment}" is there`);
+  const text = asText(words.text, passages, found, added, other);
+  return { fields: { ...state, ...(text !== undefined && { text }) } as Partial<NftTable>, broken };
+}
+
+const same = (a: Block, b: Block | undefined): boolean =>
+  b !== undefined &&
+  printBlock(a) === printBlock(b) &&
+  (a.elements === undefined) === (b.elements === undefined);
+
+/** The user's text, with what is no longer so replaced where it stands. */
+function asText(
+  text: string | undefined,
+  passages: Body["passages"],
+  found: ReadonlyMap<string, Block>,
+  added: readonly Block[],
+  other: { comment?: string } | undefined,
+): string | undefined {
+  if (text === undefined && added.length === 0 && !other?.comment) return undefined;
+  const print = (block: Block): string => printBlock(block).replace(/^\t/gm, "");
+  let out = text ?? "";
+  for (const { block, start, end } of [...passages].reverse()) {
+    const now = found.get(keyOf(block));
+    if (now && same(now, block)) continue;
+    out = out.slice(0, start) + (now ? print(now) : "") + out.slice(end);
+  }
+  if (other) out = out.replace(/^comment "[^"]*";?/m, "");
+  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
+  return [out.trim(), ...more].filter((part) => part !== "").join("\n");
+}

@@ -1,0 +1,25 @@
+import { routeClaims } from "../formats/route";
+import type { Kind } from "../kind";
+import { refine, schema } from "./args";
+import { type Facts, parse, query } from "./parse";
+import { ensure, remove } from "./render";
+import { ruleOf, ruleText } from "./rule";
+
+export const policyRoute: Kind<typeof schema.shape, Facts> = {
+  name: "PolicyRoute",
+  schema,
+  refine,
+  identity: ["name"],
+  id: (d) => d.name,
+  query,
+  parse,
+  ensure,
+  remove,
+  whole: true,
+  // The name stands nowhere on the host: so a second resource that wants the same rule or route is told apart.
+  claims: (d) => ({
+    [`${d.family} rule ${ruleText(ruleOf(d))}`]: { value: d.name, former: null },
+    ...routeClaims(d.routes ?? [], d.table ?? 0, `PolicyRoute ${d.name}`),
+  }),
+  exposure: () => ({ routing: true }),
+};

@@ -1,0 +1,119 @@
+import { compile, type Plan } from "../../provider/host/script";
+
+const change = {
+  guard: "f00d",
+  claims: [
+    { folder: "/etc/hostnet/shared/k", incarnation: "11", value: "1", owner: "urn:a", former: '"0"' },
+    { folder: "/etc/hostnet/shared/l", incarnation: "11" },
+  ],
+  intent: [{ path: "/etc/hostnet/objects/a.json", text: '{"changing":true}\n' }],
+  steps: [
+    { argv: ["nft", "-f", "-"], stdin: "add table inet it's\n" },
+    { argv: ["ip", "link", "add", "it's"], unless: ["test", "-e", "/x y"], released: ["k"] },
+  ],
+  after: [{ argv: ["ip", "-j", "link"] }],
+  record: [{ path: "/etc/hostnet/objects/a.json", text: "{}\n" }, { path: "/run/hostnet/objects/a.json" }],
+  undo: [{ argv: ["nft", "-f", "-"], stdin: "delete table inet it's\n" }],
+  restore: [{ path: "/etc/hostnet/objects/a.json" }],
+};
+const look: Plan = { queries: [{ argv: ["cat", "/etc/machine-id"], free: true }] };
+const plan: Plan = { queries: [{ argv: ["ip", "-j", "link"] }, { argv: ["ls", "/"], free: true }], change };
+
+/** The part between the helpers and the data. */
+function body(plans: readonly Plan[]): string {
+  const text = compile(plans, "MARK").toString();
+  return text.slice(text.indexOf("\ng0() {") + 1, text.indexOf("exec 9>"));
+}
+
+test("the whole text of a change and a look", () => {
+  expect(body([plan, look])).toBe(`g0() {
+  s 0 ip -j link
+  return 0
+}
+p0() {
+  s 0 ip -j link
+  return 0
+}
+w0() {
+  cp /etc/hostnet/shared/k/11 "$D/0.0" 2>/dev/null || :
+  mv /etc/hostnet/shared/l/11 "$D/0.1" 2>/dev/null || :
+  mkdir -p /etc/hostnet/shared/k && { [ -e /etc/hostnet/shared/k/former ] || put /etc/hostnet/shared/k/former '"0"'; } && put /etc/hostnet/shared/k/11 'value 1
+owner urn:a
+' && put /etc/hostnet/objects/a.json '{"changing":true}
+'
+}
+r0() {
+  put /etc/hostnet/objects/a.json '{}
+' && rm -f /run/hostnet/objects/a.json
+}
+a0() {
+  i 1 20 | s 0 nft -f - || return
+  [ -n "$(ls /etc/hostnet/shared/8254c329a92850f6d539dd376f4816ee 2>/dev/null | grep -vx former)" ] || test -e '/x y' >/dev/null 2>&1 || s 1 ip link add 'it'\\''s' || return
+  return 0
+}
+u0() {
+  mv "$D/0.0" /etc/hostnet/shared/k/11 2>/dev/null || rm -f /etc/hostnet/shared/k/11
+  mv "$D/0.1" /etc/hostnet/shared/l/11 2>/dev/null || rm -f /etc/hostnet/shared/l/11
+  [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
+  [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
+  i 21 23 | s 0 nft -f -
+  rm -f /etc/hostnet/objects/a.json || :
+}
+o0() {
+  [ -z "$T" ] || { M="$R 0 end"; f 0 4; return; }
+  M=-; g0 >"$D/g" 2>/dev/null
+  case $(hash "$D/g") in f00d*) ;; *) { M="$R 0 end"; f 0 1; return; } ;; esac
+  [ -z "$(ls /etc/hostnet/shared/k 2>/dev/null | grep -vxe former -e 11 | ( cd /etc/hostnet/shared/k 2>/dev/null && xargs -r grep -LFxe 'value 1' ))" ] || { M="$R 0 end"; f 0 1; return; }
+  M="$R 0 i"
+  if s 0 w0 && M="$R 0 a" && a0 && M="$R 0 p" && p0 && M="$R 0 r" && s 0 r0; then
+    [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
+    [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
+    { M="$R 0 end"; f 0 0; return; }
+  fi
+  M="$R 0 u"; u0
+  M=-; g0 >"$D/g" 2>/dev/null
+  case $(hash "$D/g") in f00d*) { M="$R 0 end"; f 0 2; return; } ;; *) { M="$R 0 end"; f 0 3; return; } ;; esac
+}
+q1() {
+  s 0 cat /etc/machine-id
+  return 0
+}
+o1() { M="$R 1 q"; q1; }
+main() {
+  mkdir -p /etc/hostnet/objects || exit 73
+  o0
+  o1
+  rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet 2>/dev/null
+  return 0
+}
+`);
+});
+
+test("nothing runs before the whole text is there: the lock is taken, and main called, in the last lines", () => {
+  const text = compile([plan, look], "MARK").toString();
+  const begin = text.indexOf("exec 9>");
+  expect(text.slice(begin)).toBe(`exec 9>/run/hostnet/lock
+flock -w 30 9 || exit 75
+main 9>&-
+exit
+add table inet it's
+delete table inet it's
+`);
+  const calls = text.slice(0, begin).split("\n").filter((line) => /^\S/.test(line) && !/^([a-z]\w*\(\) \{|\}|B=|D=|R=|umask|export|trap|#|owner|' )/.test(line));
+  expect(calls).toEqual(["'"]);
+});
+
+test("a look takes the lock with others, and makes no folder", () => {
+  const text = compile([look, look], "MARK").toString();
+  expect(text).toContain("flock -s -w 30 9 || exit 75");
+  expect(text).not.toMatch(/mkdir|rmdir|put \//);
+});
+
+test("the offset of the data counts bytes, however long the text is", () => {
+  for (const word of ["x", "é", "😀".repeat(20_000)]) {
+    const step = { argv: ["echo", word], stdin: "data é" };
+    const blob = compile([{ queries: [], change: { ...change, steps: [step], undo: [] } }], "MARK");
+    const offset = Number(/^B=\$\(\(1(\d{9}) - 1000000000\)\)\n/.exec(blob.toString())![1]);
+    expect(blob.subarray(offset).toString()).toBe("data é");
+  }
+});
