@@ -91,7 +91,10 @@ const table = new NftTable(
         hook: "forward",
         priority: "filter",
         policy: "accept",
-        rules: blocked.map((port) => nft`meta mark != 0 tcp dport ${port} reject with tcp reset`),
+        rules: [
+          nft`meta mark != 0 counter comment "between the LANs"`,
+          ...blocked.map((port) => nft`meta mark != 0 tcp dport ${port} reject with tcp reset`),
+        ],
       },
     },
   },

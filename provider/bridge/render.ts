@@ -36,12 +36,13 @@ export function blocked({ facts }: Seen): string | undefined {
 export function remove({ state, facts }: Seen, { desired }: Last<Shape, Facts>): readonly Step[] {
   const members = (desired.ports ?? []).filter(({ name }) => facts.members[name]);
   return [
-    ...(state ? [{ argv: ["ip", "link", "del", "dev", desired.name, "type", "bridge"] }] : []),
     ...members.flatMap(({ name }) => {
       const { master } = facts.members[name]!;
       const ours = master === undefined || master === desired.name;
       return ours && facts.found[name]?.up === false ? [setLink(name, "down")] : [];
     }),
+    // Last: what fails before it can be undone, but no undo gives a bridge its index back.
+    ...(state ? [{ argv: ["ip", "link", "del", "dev", desired.name, "type", "bridge"] }] : []),
   ];
 }
 
@@ -83,8 +84,12 @@ function device(d: Bridge, state: Bridge | undefined, { machineId }: Facts): Ste
   if (!state) {
     // An address of its own from the start: else udev gives it one seconds later, or it follows the lowest port.
     const own = d.macAddress ?? stableMac(machineId, d.name);
-    const size = d.mtu === undefined ? [] : ["mtu", String(d.mtu)];
-    return [{ argv: ["ip", "link", "add", "name", d.name, "address", own, ...size, "type", "bridge", ...set] }];
+    // An MTU from creation, or one that is set to what it is already, follows the ports; one that is changed stays.
+    const other = d.mtu === 1500 ? ["mtu", "1499"] : [];
+    return [
+      { argv: ["ip", "link", "add", "name", d.name, "address", own, ...other, "type", "bridge", ...set] },
+      ...(d.mtu ? [setLink(d.name, "mtu", String(d.mtu))] : []),
+    ];
   }
   return [
     ...(d.macAddress && d.macAddress !== state.macAddress ? [setLink(d.name, "address", d.macAddress)] : []),
@@ -132,7 +137,8 @@ function attach(d: Bridge, port: Port, now: Port | undefined, { members }: Facts
   });
   return [
     ...(now ? [] : [setLink(name, "master", d.name)]),
-    ...(members[name]?.up ? [] : [setLink(name, "up")]),
+    // On the way back of a failed change it was up before, and may not be now.
+    ...(now && members[name]?.up ? [] : [setLink(name, "up")]),
     ...(flags.length > 0 ? [setLink(name, "type", "bridge_slave", ...flags)] : []),
     ...portVlans(d, port, now, members[name]),
   ];

@@ -162,13 +162,21 @@ export interface NftTableFields {
   family: "ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev";
   /** A letter, then letters, digits and `/ \ _ . -`, at most 255; no word of nft. A change replaces the table. @default the resource's name */
   name?: string;
+  /** By name. Chains without type, hook and priority are for others to jump to. */
   chains?: Record<string, BaseChain | RegularChain>;
+  /** By name. A rule says `@name`. */
   sets?: Record<string, TableSet>;
+  /** By name. A rule says `map @name`, or `vmap @name` where the values are verdicts. */
   maps?: Record<string, TableMap>;
+  /** By name. A rule says `counter name "x"`. Linux 4.10. */
   counters?: Record<string, Counter>;
+  /** By name. A rule says `quota name "x"`. Linux 4.10. */
   quotas?: Record<string, Quota>;
+  /** By name. A rule says `limit name "x"`. Linux 4.14. */
   limits?: Record<string, Limit>;
+  /** By name. A rule says `ct helper set "x"`. Linux 4.12; families ip, ip6 and inet. */
   ctHelpers?: Record<string, CtHelper>;
+  /** By name. A rule says `flow add @x`. Linux 4.16; families ip, ip6 and inet. */
   flowtables?: Record<string, Flowtable>;
   /**
    * Anything else that may stand in a table, or all of it: the inside of `table … { }` in nft's own language, with

@@ -1,4 +1,5 @@
 // What every test through the CLI needs: the host, a project on it, and the arguments that lead there.
+import { logins, settled } from "../lab/settled.ts";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
 import { Project } from "./project.ts";
 
@@ -28,15 +29,4 @@ const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "Sysctl"];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
 
-/** The state of the host, but for the one file that stays by design: the lock in /run, until the next boot. */
-export async function settled(vm: Vm) {
-  const { files, ...rest } = await vm.snapshot();
-  return { ...rest, files: files.filter((line) => !/ ?\/run\/hostnet(\/lock)?( |$)/.test(line)) };
-}
-
-/** How many logins the host has seen. */
-export async function logins(vm: Vm): Promise<number> {
-  return Number(await vm.sh("journalctl -q -t sshd -b --no-pager | grep -c 'Accepted ' || :"));
-}
-
-export { startVm, type Vm };
+export { logins, settled, startVm, type Vm };

@@ -44,18 +44,21 @@ export interface StateResource {
 export class Project {
   readonly folder: string;
   private readonly env: NodeJS.ProcessEnv;
-  private readonly own: boolean;
+  private readonly home: string;
+  private readonly configFile: string | undefined;
 
   /** @param given a folder with a Pulumi.yaml; left out: a new one, removed by `close` */
   constructor(pulumi: readonly string[], given?: string, name = "net") {
-    this.own = given === undefined;
     const home = mkdtempSync(join(tmpdir(), "hostnet-pulumi-"));
     this.folder = given ?? join(home, "project");
     const backend = join(home, "backend");
     mkdirSync(backend);
-    if (this.own) {
+    if (given === undefined) {
       mkdirSync(this.folder);
-      writeFileSync(join(this.folder, "Pulumi.yaml"), `name: ${name}\nruntime: { name: nodejs, options: { typescript: false } }\n`);
+      writeFileSync(
+        join(this.folder, "Pulumi.yaml"),
+        `name: ${name}\nruntime: { name: nodejs, options: { typescript: false } }\n`,
+      );
       writeFileSync(join(this.folder, "package.json"), '{ "private": true }\n');
       symlinkSync(join(process.cwd(), "node_modules"), join(this.folder, "node_modules"));
     }
@@ -72,9 +75,20 @@ export class Project {
       SSH_AUTH_SOCK: "",
     };
     this.home = home;
+    // The configuration of a stack would otherwise be written into the given folder.
+    this.configFile = given === undefined ? undefined : join(home, "stack.yaml");
   }
 
-  private readonly home: string;
+  /** What a person sets to go on by hand. */
+  get environment(): Readonly<Record<string, string | undefined>> {
+    const names = ["PATH", "PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"];
+    return Object.fromEntries(names.map((name) => [name, this.env[name]]));
+  }
+
+  /** Where the stack's configuration is, for the commands that ask. */
+  flags(command = "up"): readonly string[] {
+    return this.configFile && command !== "stack" ? ["--config-file", this.configFile] : [];
+  }
 
   /** The program: CommonJS, so that nothing has to be compiled. */
   program(text: string): void {
@@ -84,7 +98,7 @@ export class Project {
   /** Any command of the CLI; a failure is a result like another. */
   async run(args: readonly string[], options: Options = {}): Promise<Run> {
     return new Promise((resolve, reject) => {
-      const child = spawn("pulumi", [...args, "--non-interactive", "--color", "never"], {
+      const child = spawn("pulumi", [...args, ...this.flags(args[0]), "--non-interactive", "--color", "never"], {
         cwd: this.folder,
         env: { ...this.env, ...options.env },
         stdio: ["pipe", "pipe", "pipe"],

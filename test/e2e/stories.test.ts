@@ -105,7 +105,8 @@ test("changed credentials touch nothing, and destroy uses the new ones", async (
 
 test("keys from the configuration stand in no resource, and a rotated one changes none", async () => {
   const key = readFileSync(vm.keyFile, "utf8");
-  const setKey = (text: string) => project.ok(["config", "set", "--raw", "--secret", "hostnet:privateKey"], { stdin: text });
+  const setKey = (text: string) =>
+    project.ok(["config", "set", "--raw", "--secret", "hostnet:privateKey"], { stdin: text });
   await setKey(key);
   project.program(program(vm, "delete host.ssh;", bridge));
   await project.up();
@@ -230,7 +231,8 @@ test("a step that fails in the middle leaves what was there", async () => {
 
 test("fifty resources at once need one connection and no more", async () => {
   const connections = await logins(vm);
-  const rules = "for (let i = 0; i < 50; i++) new PolicyRoute(`r${i}`, { ...host, family: 'ipv4', priority: 1000 + i, fwmark: i + 1, table: 100 });";
+  const rules =
+    "for (let i = 0; i < 50; i++) new PolicyRoute(`r${i}`, { ...host, family: 'ipv4', priority: 1000 + i, fwmark: i + 1, table: 100 });";
   project.program(program(vm, rules));
   await project.up("--parallel", "100");
   expect(await logins(vm)).toBe(connections + 1);

@@ -162,10 +162,15 @@ export async function nothingLeaves(vm: Vm): Promise<Proof> {
   const seen = await vm.sh(`
 ${capture}
 begin - "$(cat /run/lab/uplink)" 'icmp or net 192.168.0.0/16'
+ping -n -q -c 1 -W 1 10.0.2.2 > /dev/null 2>&1 || : # the host's own, which must be seen
 ${attempts.map((attempt) => `if ${attempt}; then echo "answered: ${attempt}"; fi`).join("\n")}
 finish -
 `);
-  must(seen.trim() === "", `nothing on the uplink, not:\n${seen}`);
+  const lines = seen.split("\n").filter(Boolean);
+  const own = lines.filter((line) => line.includes(" > 10.0.2.2: ICMP echo request"));
+  must(own.length === 1, `the host's own ping on the uplink, among:\n${seen}`);
+  const others = lines.filter((line) => !line.includes(" 10.0.2.2"));
+  must(others.length === 0, `nothing of the LANs on the uplink, not:\n${others.join("\n")}`);
   return {
     claim: "the LANs are isolated: pings to any other address leave by no uplink",
     seen: `0 packets on the uplink for ${attempts.length} pings to ${targets.join(", ")}`,

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { end, greets, launch, type Machine, runs, until } from "./qemu.ts";
 import { parseSnapshot, type Snapshot } from "./snapshot.ts";
 import { type Result, Ssh, type SshOptions } from "./ssh.ts";
@@ -29,6 +29,8 @@ export class Vm {
   readonly hostKey: string;
   /** What the machine said on its serial console. */
   readonly console: string;
+  /** The file by which another process finds this machine, as HOSTNET_VM. */
+  readonly state: string;
   private readonly machine: Machine;
   private readonly connection: Ssh;
   private readonly letGo: () => Promise<void> | void;
@@ -39,6 +41,7 @@ export class Vm {
     this.keyFile = join(machine.image, "key");
     this.hostKey = readFileSync(join(machine.image, "host-key.pub"), "utf8").trim();
     this.console = machine.console;
+    this.state = join(dirname(machine.console), "state.json");
     this.connection = new Ssh(machine.port, this.keyFile);
     this.letGo = letGo;
   }
@@ -54,7 +57,9 @@ export class Vm {
     const result = await this.ssh(`exec sh -eu -c ${quote(script)}`, options);
     if (result.code === 0) return result.stdout;
     const begin = script.trim().split("\n").slice(0, 5).join("\n");
-    throw new Error(`code ${result.code} from the host:\n${result.stderr}${result.stdout}of the script:\n${begin}`);
+    throw new Error(
+      `code ${result.code} from the host:\n${result.stderr}${result.stdout}of the script:\n${begin}`,
+    );
   }
 
   /** Puts the host back to how it was after boot, without a reboot. */
@@ -160,6 +165,7 @@ async function startOwn(lab: Lab, keepDisk: boolean): Promise<Vm> {
   const disk = keepDisk ? join(folder, "disk.img") : image;
   if (keepDisk) execFileSync("cp", ["--sparse=always", "--reflink=auto", image, disk]);
   const machine = await launch({ image: lab.image, folder, disk, keepDisk, kvm: lab.kvm, detached: false });
+  writeFileSync(join(folder, "state.json"), JSON.stringify(machine));
   const vm = new Vm(machine, async () => {
     await end(machine);
     rmSync(folder, { recursive: true, force: true });

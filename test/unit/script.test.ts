@@ -44,7 +44,7 @@ owner urn:a
 }
 r0() {
   put /etc/hostnet/objects/a.json '{}
-' && rm -f /run/hostnet/objects/a.json
+' && drop /run/hostnet/objects/a.json
 }
 a0() {
   i 1 20 | s 0 nft -f - || return
@@ -57,7 +57,7 @@ u0() {
   [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
   [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
   i 21 23 | s 0 nft -f -
-  rm -f /etc/hostnet/objects/a.json || :
+  drop /etc/hostnet/objects/a.json || :
 }
 o0() {
   [ -z "$T" ] || { M="$R 0 end"; f 0 4; return; }

@@ -9,4 +9,4 @@ cp root/boot/vmlinuz-* vmlinuz
 cp root/boot/initrd.img-* initrd
 cp root/etc/ssh/ssh_host_ed25519_key.pub host-key.pub
 PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -d root disk.img "$2"
-rm -rf root root.tar customize.sh
+rm -rf root root.tar

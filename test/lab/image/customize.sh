@@ -1,16 +1,15 @@
 #!/bin/sh
-# Makes the host of the lab out of a bare Debian. Runs outside, with the new root as $1 and the lab's public key as $2.
+# Makes the host of the lab out of a bare Debian. Runs inside it, as in a chroot, from /lab, where the lab's public key is.
 set -eu
-root=$1
 
 # Every boot of the image is the same machine.
-echo 6c616220686f73746e65742e6c616231 > "$root/etc/machine-id"
-echo hostnet-lab > "$root/etc/hostname"
-printf '127.0.0.1 localhost\n127.0.1.1 hostnet-lab\n::1 localhost\n' > "$root/etc/hosts"
+echo 6c616220686f73746e65742e6c616231 > /etc/machine-id
+echo hostnet-lab > /etc/hostname
+printf '127.0.0.1 localhost\n127.0.1.1 hostnet-lab\n::1 localhost\n' > /etc/hosts
 
 # The uplink, without router advertisements, whose lifetimes would move in every comparison. QEMU hands out no default
 # route, for it lets nothing out; the host has one all the same, so that what should stay inside could leave.
-cat > "$root/etc/systemd/network/10-uplink.network" <<END
+cat > /etc/systemd/network/10-uplink.network <<END
 [Match]
 Name=en*
 [Network]
@@ -22,30 +21,32 @@ GatewayOnLink=yes
 END
 
 # Connection tracking and VRFs bring sysctls of their own: there from the start, so that before and after compare.
-printf 'nf_conntrack\nvrf\n' > "$root/etc/modules-load.d/lab.conf"
+printf 'nf_conntrack\nvrf\n' > /etc/modules-load.d/lab.conf
 
 # Four users: root by key, one who may do all, one whose sudo asks, one without. Their passwords are their names.
-chroot "$root" useradd --create-home --shell /bin/bash op
-chroot "$root" useradd --create-home --shell /bin/bash asked
-chroot "$root" useradd --create-home --shell /bin/bash plain
-printf 'op:op\nasked:asked\nplain:plain\n' | chroot "$root" chpasswd
-echo 'op ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/op"
-echo 'asked ALL=(ALL) ALL' > "$root/etc/sudoers.d/asked"
+useradd --create-home --shell /bin/bash op
+useradd --create-home --shell /bin/bash asked
+useradd --create-home --shell /bin/bash plain
+printf 'op:op\nasked:asked\nplain:plain\n' | chpasswd
+echo 'op ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/op
+echo 'asked ALL=(ALL) ALL' > /etc/sudoers.d/asked
 for home in root home/op home/asked home/plain; do
-  install -d -m 700 "$root/$home/.ssh"
-  install -m 600 "$2" "$root/$home/.ssh/authorized_keys"
-  chroot "$root" chown -R --reference="/$home" "/$home/.ssh"
+  install -d -m 700 "/$home/.ssh"
+  install -m 600 /lab/key.pub "/$home/.ssh/authorized_keys"
+  chown -R --reference="/$home" "/$home/.ssh"
 done
 
 # Nothing runs that no test asked for. libvirt starts at the first call, by its socket.
-chroot "$root" systemctl --quiet enable systemd-networkd
-chroot "$root" systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+systemctl --quiet enable systemd-networkd
+systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
   e2scrub_reap.service fstrim.timer dpkg-db-backup.timer libvirtd.service libvirt-guests.service
-chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service \
+systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service \
   systemd-networkd-wait-online.service systemd-tmpfiles-clean.timer systemd-random-seed.service
-rm -f "$root/etc/libvirt/qemu/networks/autostart/"*
+rm -f /etc/libvirt/qemu/networks/autostart/*
 
 # A small initial file system boots faster under emulation.
-printf 'virtio_pci\nvirtio_blk\next4\n' >> "$root/etc/initramfs-tools/modules"
-sed -i 's/^MODULES=.*/MODULES=list/' "$root/etc/initramfs-tools/initramfs.conf"
-chroot "$root" update-initramfs -u -k all
+printf 'virtio_pci\nvirtio_blk\next4\n' >> /etc/initramfs-tools/modules
+sed -i 's/^MODULES=.*/MODULES=list/' /etc/initramfs-tools/initramfs.conf
+update-initramfs -u -k all
+
+rm -rf /lab

@@ -1,5 +1,5 @@
 // The disk of the lab's host: a Debian 12 with a kernel, made by mmdebstrap from the archive it is set up for.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { artefact } from "./cache.mjs";
 import { run } from "./shell.mjs";
@@ -14,15 +14,16 @@ export async function image() {
   const assemble = readFileSync("test/lab/image/assemble.sh", "utf8");
   return artefact("image", { suite, size, packages, customize, assemble }, async (folder) => {
     await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", join(folder, "key")]);
-    const tar = join(folder, "root.tar");
-    const hook = join(folder, "customize.sh");
-    writeFileSync(hook, customize);
     await run("mmdebstrap", [
       "--variant=minbase",
       `--include=${packages.join(",")}`,
-      `--customize-hook=sh '${hook}' "$1" '${join(folder, "key.pub")}'`,
+      '--customize-hook=mkdir "$1/lab"',
+      // mmdebstrap's own `upload`, for in its user namespace it could not read a folder that only we may enter.
+      `--customize-hook=upload ${join(folder, "key.pub")} /lab/key.pub`,
+      "--customize-hook=upload test/lab/image/customize.sh /lab/customize.sh",
+      '--customize-hook=chroot "$1" sh /lab/customize.sh',
       suite,
-      tar,
+      join(folder, "root.tar"),
     ]);
     // Without root, fakeroot remembers who owns what between tar and mke2fs.
     const [command, ...args] = [...(process.getuid() === 0 ? [] : ["fakeroot"]), "sh"];

@@ -1,0 +1,18 @@
+// The host as a test compares it, and what it says of visitors.
+import type { Snapshot } from "./snapshot.ts";
+import type { Vm } from "./vm.ts";
+
+/**
+ * The whole state once addresses are no longer tentative, but for the one thing that stays by design: the lock in /run,
+ * until the next boot.
+ */
+export async function settled(vm: Vm): Promise<Snapshot> {
+  await vm.sh("tries=0; while ip -6 addr show tentative | grep -q . && [ $tries -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done");
+  const { files, ...rest } = await vm.snapshot();
+  return { ...rest, files: files.filter((line) => !/\/run\/hostnet(\/lock)?( |$)/.test(line)) };
+}
+
+/** How many logins the host has seen. */
+export async function logins(vm: Vm): Promise<number> {
+  return Number(await vm.sh("journalctl -q -t sshd -b --no-pager | grep -c 'Accepted ' || :"));
+}

@@ -1,0 +1,95 @@
+// `npm test`: from a fresh clone, everything. Types, lint, pure tests, then the tests on the lab's host, and real counts.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join, relative } from "node:path";
+import { holdHost } from "./lab/setup/host.mjs";
+import { setUp } from "./lab/setup/index.mjs";
+import { foreground, main } from "./lab/setup/shell.mjs";
+
+// What needs the host of the lab: test/e2e, test/lab and test/lab-*.
+const onHost = "/test/(e2e|lab[a-z-]*)/";
+
+await main(async () => {
+  const begin = Date.now();
+  const lab = await setUp();
+  process.env.PATH = [...lab.pulumi, process.env.PATH].join(delimiter);
+  const results = [
+    await tool("types", "tsc", "-p", "tsconfig.json"),
+    await tool("lint", "biome", "check", "."),
+    ...(await jest("--testPathIgnorePatterns", "/node_modules/", onHost)),
+    ...(await withHost(() => jest("--runInBand", "--testPathPatterns", onHost))),
+  ];
+  return report(results, begin);
+});
+
+/** A whole tool as one test. */
+async function tool(name, command, ...args) {
+  const code = await foreground(command, args);
+  return {
+    name,
+    status: code === 0 ? "passed" : "failed",
+    message: `${command} ended with code ${code}, see above`,
+  };
+}
+
+/** Every test of a jest run, and one failed test for each file that could not be run. */
+async function jest(...args) {
+  const folder = mkdtempSync(join(tmpdir(), "hostnet-jest-"));
+  try {
+    const file = join(folder, "report.json");
+    const code = await foreground("jest", ["--json", `--outputFile=${file}`, ...args], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    return fromJest(file, code, args);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function fromJest(file, code, args) {
+  let run;
+  try {
+    run = JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return [
+      {
+        name: `jest ${args.join(" ")}`,
+        status: "failed",
+        message: `no report; jest ended with code ${code}`,
+      },
+    ];
+  }
+  return run.testResults.flatMap((suite) => {
+    const path = relative(process.cwd(), suite.name);
+    const tests = suite.assertionResults.map((test) => ({
+      name: `${path}: ${test.fullName}`,
+      status: test.status === "passed" || test.status === "failed" ? test.status : "skipped",
+      message: test.failureMessages.join("\n"),
+    }));
+    const broken = suite.status === "failed" && tests.every((test) => test.status !== "failed");
+    return broken ? [...tests, { name: path, status: "failed", message: suite.message }] : tests;
+  });
+}
+
+/** The tests on the host find it by HOSTNET_VM. */
+async function withHost(tests) {
+  const host = await holdHost().catch((error) => error);
+  if (host instanceof Error) return [{ name: "the lab's host", status: "failed", message: host.message }];
+  process.env.HOSTNET_VM = host.state;
+  try {
+    return await tests();
+  } finally {
+    await host.release();
+  }
+}
+
+/** Failures, skips, and the line that everything ends with. */
+function report(results, begin) {
+  const all = (status) => results.filter((result) => result.status === status);
+  const [passed, failed, skipped] = [all("passed"), all("failed"), all("skipped")];
+  for (const { name, message } of failed) console.log(`\nFAILED ${name}\n${message}`);
+  for (const { name } of skipped) console.log(`skipped ${name}`);
+  console.log(`\nin ${((Date.now() - begin) / 60_000).toFixed(1)} minutes`);
+  console.log(`${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped`);
+  return failed.length > 0 || passed.length === 0 ? 1 : 0;
+}
