@@ -6,7 +6,11 @@ module.exports = {
     "^.+\\.ts$": [
       "@swc/jest",
       {
-        jsc: { target: "es2022", parser: { syntax: "typescript" }, transform: { useDefineForClassFields: false } },
+        jsc: {
+          target: "es2022",
+          parser: { syntax: "typescript" },
+          transform: { useDefineForClassFields: false },
+        },
         module: { type: "commonjs" },
       },
     ],

@@ -64,11 +64,11 @@ const lines = (text: string | undefined): string[] => (text ?? "").split("\n").f
 
 /** An item of a list as a person names it: "eth1 isolated=true". */
 function show(value: unknown): string {
-  if (typeof value === "string") return value;
+  if (typeof value === "string") return value.trim().replaceAll("\n", "; ");
   if (!isRecord(value)) return JSON.stringify(value);
   const words = Object.entries(value).map(([key, v]) => {
     if (key === "name" || key === "destination") return String(v);
-    return `${key}=${typeof v === "string" ? v : JSON.stringify(v)}`;
+    return `${key}=${typeof v === "string" ? show(v) : JSON.stringify(v)}`;
   });
   return words.sort((a, b) => Number(a.includes("=")) - Number(b.includes("="))).join(" ");
 }

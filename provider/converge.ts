@@ -15,9 +15,16 @@ import {
   sharedQuery,
   writeRecord,
 } from "./host/records";
-import { type ClaimFile, type File, type Outcome, type Plan } from "./host/script";
+import type { ClaimFile, File, Outcome, Plan } from "./host/script";
 import type { Desired, Kind, Last, Observed, Query, Result, Step } from "./kind";
-import { inherits, ours, refuseForeignRecord, requireAdoption, requireMachine, requireUnchanged } from "./ownership";
+import {
+  inherits,
+  ours,
+  refuseForeignRecord,
+  requireAdoption,
+  requireMachine,
+  requireUnchanged,
+} from "./ownership";
 import { version } from "./version";
 
 /** The one seam to the host: takes a plan, gives its outcome. */
@@ -74,7 +81,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       }
       const { state, facts, rest, broken = [] } = seen.observed;
       const found = state !== undefined && !this.kind.setting;
-      if (found) requireAdoption(this.options.adopt, [...difference(desired, state, Object.keys(desired)), ...broken]);
+      if (found)
+        requireAdoption(this.options.adopt, [...difference(desired, state, Object.keys(desired)), ...broken]);
       const former = { state: found ? state : undefined, rest, facts };
       return this.apply(desired, seen, { desired, former, incarnation, machineId, adopted: found });
     });
@@ -97,7 +105,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const present = observed.state !== undefined && !(this.kind.setting && !record);
     if (!present && !record) return undefined;
     const drift = [
-      ...(present ? difference(stored.desired, observed.state!, Object.keys(stored.desired)) : ["it is missing on the host"]),
+      ...(present
+        ? difference(stored.desired, observed.state!, Object.keys(stored.desired))
+        : ["it is missing on the host"]),
       ...(observed.broken ?? []),
       ...(record ? [] : ["its record is missing on the host"]),
       ...(record && !ours(record, stored.incarnation) ? [`it now belongs to ${record.owner}`] : []),
@@ -113,10 +123,13 @@ export class Convergence<S extends z.ZodRawShape, F> {
       // A successor owns the object: it moved, or was replaced the other way round. Nothing of it is ours.
       if (record && !ours(record, stored.incarnation)) return;
       const keys = Object.keys(this.kind.claims?.(stored.desired) ?? {});
-      const claims = keys.filter((key) => seen.shared.get(key)?.claims.some((c) => ours(c, stored.incarnation)));
+      const claims = keys.filter((key) =>
+        seen.shared.get(key)?.claims.some((c) => ours(c, stored.incarnation)),
+      );
       // A setting is known to be ours by its claims alone, should its record be lost.
       if (!record && (observed.state === undefined || (this.kind.setting && claims.length === 0))) return;
-      if (!record && !this.kind.setting) requireUnchanged(difference(stored.desired, observed.state!, Object.keys(stored.desired)));
+      if (!record && !this.kind.setting)
+        requireUnchanged(difference(stored.desired, observed.state!, Object.keys(stored.desired)));
       const back = stored.adopted ? stored.former.state : undefined;
       if (!back && observed.state !== undefined) {
         const obstacle = this.kind.blocked?.(observed, stored);
@@ -175,26 +188,30 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const facts = this.kind.keep?.(after.facts, before.facts) ?? after.facts;
     const wrong = [...difference(desired, after.state ?? {}, Object.keys(desired)), ...(after.broken ?? [])];
     if (wrong.length > 0) {
-      await this.takeBack(desired, undo, restore, unclaim);
+      const end = await this.takeBack(desired, undo, restore, unclaim);
       throw new HostnetError(
-        `every step succeeded, but the host does not show it: ${wrong.join("; ")}\nIt was undone.`,
+        `every step succeeded, but the host does not show it: ${wrong.join("; ")}\n${end}`,
       );
     }
     return { stored: { ...next, desired, facts }, observed: { ...after, facts } };
   }
 
-  /** A change that the host took and did not keep: undone like one that failed. */
-  private async takeBack(desired: Desired<S>, undo: readonly Step[], restore: readonly File[], claims: readonly ClaimFile[]) {
+  /** A change that the host took and did not keep: undone like one that failed, each step of it, whatever the others do. */
+  private async takeBack(
+    desired: Desired<S>,
+    undo: readonly Step[],
+    restore: readonly File[],
+    claims: readonly ClaimFile[],
+  ): Promise<string> {
     const seen = await this.look(desired);
-    await this.act(seen, {
-      claims,
-      intent: [],
-      steps: undo,
-      after: [],
-      record: restore,
-      undo: [],
-      restore: [],
-    });
+    const change = { claims, intent: [], steps: undo, after: [], record: restore, undo, restore };
+    try {
+      await this.act(seen, change);
+      return "It was undone.";
+    } catch (error) {
+      if (!(error instanceof Failed)) throw error;
+      return `The undo did not end where it began, look at the host: ${error.message.split("\n")[0]}`;
+    }
   }
 
   /** The listing right after the apply is the baseline: what equals it is observed in the user's own words. */
@@ -207,7 +224,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
   private undo(before: Observed<S, F>, target: Desired<S> | undefined, next: Last<S, F>): readonly Step[] {
     const reached = { state: target, facts: before.facts, shared: before.shared };
     const last = { desired: target ?? next.desired, facts: before.facts, former: before };
-    if (before.state) return this.kind.ensure({ ...before.rest, ...before.state }, reached, target ? last : undefined);
+    if (before.state)
+      return this.kind.ensure({ ...before.rest, ...before.state }, reached, target ? last : undefined);
     return this.kind.remove(reached, last);
   }
 
@@ -221,17 +239,25 @@ export class Convergence<S extends z.ZodRawShape, F> {
     for (const [key, { value }] of Object.entries(this.kind.claims?.(desired) ?? {})) {
       const others = shared.get(key)?.claims.filter((c) => !this.isOwn(c, incarnation, record));
       const other = others?.find((c) => c.value !== value);
-      if (other) throw new HostnetError(`${key} is wanted as ${value} here, but as ${other.value} by ${other.owner}`);
+      if (other)
+        throw new HostnetError(`${key} is wanted as ${value} here, but as ${other.value} by ${other.owner}`);
     }
   }
 
   /** Ours, or a predecessor's: what this resource claimed before it was moved or replaced, or before a crash. */
   private isOwn(claim: Shared["claims"][number], incarnation: string, record?: HostRecord): boolean {
-    return [incarnation, record?.incarnation].includes(claim.incarnation) || claim.owner === this.options.owner;
+    return (
+      [incarnation, record?.incarnation].includes(claim.incarnation) || claim.owner === this.options.owner
+    );
   }
 
   /** The claims to take and to leave, and the way back. */
-  private claims(desired: Desired<S>, before: Observed<S, F>, incarnation: string, { shared, record }: Seen<S, F>) {
+  private claims(
+    desired: Desired<S>,
+    before: Observed<S, F>,
+    incarnation: string,
+    { shared, record }: Seen<S, F>,
+  ) {
     const { owner } = this.options;
     const wanted = this.kind.claims?.(desired, before) ?? {};
     const held = [...shared].flatMap(([key, { claims, former }]) =>
@@ -243,7 +269,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const left = held.filter((c) => !stays(c));
     return {
       claims: [
-        ...left.filter((c) => c.incarnation !== incarnation || !(c.key in wanted)).map((c) => release(c.key, c.incarnation)),
+        ...left
+          .filter((c) => c.incarnation !== incarnation || !(c.key in wanted))
+          .map((c) => release(c.key, c.incarnation)),
         ...taken.map(([key, { value, former }]) => claim(key, incarnation, owner, value, former)),
       ],
       unclaim: [
@@ -289,8 +317,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
       requireTools(change.after, outcome.results);
       return outcome.results;
     }
-    if (outcome.type === "failed") throw new HostnetError(failure(outcome, change.steps.length));
-    if (outcome.type === "not run") throw new HostnetError("the host was too slow: the script ran out of time before this change began");
+    if (outcome.type === "failed") throw new Failed(failure(outcome, change.steps.length));
+    if (outcome.type === "not run")
+      throw new HostnetError("the host was too slow: the script ran out of time before this change began");
     if (crowded) throw new Crowded();
     throw new Missed("it keeps changing on the host while it is looked at: nothing was done");
   }
@@ -302,13 +331,15 @@ export class Convergence<S extends z.ZodRawShape, F> {
     } catch (error) {
       // Each round lets at least one of those that came together through, so it ends.
       if (error instanceof Crowded) return this.insist(attempt);
-      if (error instanceof Missed || error instanceof UnknownOutcome || error instanceof NotSent) return attempt();
+      if (error instanceof Missed || error instanceof UnknownOutcome || error instanceof NotSent)
+        return attempt();
       throw error;
     }
   }
 }
 
 class Missed extends HostnetError {}
+class Failed extends HostnetError {}
 class Crowded extends HostnetError {}
 
 function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<S, F> {
@@ -327,13 +358,20 @@ function remember<S extends z.ZodRawShape, F>(former: Observed<S, F>, seen: Obse
   const found: Record<string, unknown> = { ...seen.rest, ...seen.state };
   const known = keys.filter((key) => !isKnown(state, key) && !isKnown(rest, key) && found[key] !== undefined);
   if (known.length === 0) return former;
-  return { ...former, rest: { ...rest, ...Object.fromEntries(known.map((key) => [key, found[key]])) } as typeof rest };
+  return {
+    ...former,
+    rest: { ...rest, ...Object.fromEntries(known.map((key) => [key, found[key]])) } as typeof rest,
+  };
 }
 
 const isKnown = (fields: object | undefined, key: string): boolean => fields !== undefined && key in fields;
 
 /** Scalars that left the program go back to what they were before us, where that is known; lists are simply empty. */
-function returning<S extends z.ZodRawShape, F>(desired: Desired<S>, last: Last<S, F> | undefined, former: Observed<S, F>) {
+function returning<S extends z.ZodRawShape, F>(
+  desired: Desired<S>,
+  last: Last<S, F> | undefined,
+  former: Observed<S, F>,
+) {
   const found: Record<string, unknown> = { ...former.rest, ...former.state };
   const left = Object.entries(last?.desired ?? {}).filter(
     ([key, value]) => !(key in desired) && typeof value !== "object" && found[key] !== undefined,
@@ -360,12 +398,18 @@ function requireTools(queries: readonly Query[], results: readonly Result[]): vo
 
 function failure(outcome: Extract<Outcome, { type: "failed" }>, count: number): string {
   const { step, number, result, undone } = outcome;
-  const lacking = /Unknown device type/.test(result.stderr) ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "") : null;
+  const lacking = /Unknown device type/.test(result.stderr)
+    ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "")
+    : null;
   const hint = lacking ? `\nThe host's kernel lacks its module ${lacking[0]}.` : "";
   // Of a batch, `ip` tells only the number of the line.
   const line = step?.stdin?.split("\n")[Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1]) - 1];
-  const what = step ? `${step.argv.join(" ")} (step ${number} of ${count})` : "writing its record under /etc/hostnet";
+  const what = step
+    ? `${step.argv.join(" ")} (step ${number} of ${count})`
+    : "writing its record under /etc/hostnet";
   const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
-  const end = undone ? "Everything is as it was before." : "The undo did not end where it began: look at the host.";
+  const end = undone
+    ? "Everything is as it was before."
+    : "The undo did not end where it began: look at the host.";
   return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${end}`;
 }

@@ -11,7 +11,7 @@ const server = {
   privateKeyPassword: z.string().optional(),
   agentSocketPath: z.string().optional(),
   hostKey: z.string().optional(),
-  dialErrorLimit: integer(0, 1000).optional(),
+  dialErrorLimit: integer(-1, 1000).optional(),
   perDialTimeout: integer(0, 3600).optional(),
 };
 

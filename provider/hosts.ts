@@ -1,7 +1,7 @@
 import type { Host } from "./converge";
-import type { HostArgs } from "./host-args";
 import { Commit } from "./host/commit";
-import { type Configuration, Hosts as Pool, label } from "./host/pool";
+import { type Configuration, label, Hosts as Pool } from "./host/pool";
+import type { HostArgs } from "./host-args";
 import type { Hosts } from "./lifecycle";
 
 const CREDENTIALS = ["privateKey", "privateKeyPassword", "password", "sudoPassword"] as const;

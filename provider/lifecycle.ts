@@ -11,8 +11,15 @@ type Props = Readonly<Record<string, unknown>>;
 /** The part of Pulumi's dynamic ResourceProvider that we implement. Never imported from there: loading it costs 0.5 s. */
 export interface Provider {
   configure(request: { config: { get(key: string): string | undefined } }): Promise<void>;
-  check(olds: Props, news: Props): Promise<{ inputs: Props; failures: { property: string; reason: string }[] }>;
-  diff(id: string, olds: Props, news: Props): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }>;
+  check(
+    olds: Props,
+    news: Props,
+  ): Promise<{ inputs: Props; failures: { property: string; reason: string }[] }>;
+  diff(
+    id: string,
+    olds: Props,
+    news: Props,
+  ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }>;
   create(inputs: Props): Promise<{ id: string; outs: Props }>;
   read(id: string, props: Props): Promise<{ id: string; props?: Props; inputs?: Props }>;
   update(id: string, olds: Props, news: Props): Promise<{ outs: Props }>;
@@ -36,13 +43,20 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
 
   function check(olds: Props, news: Props) {
     const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;
-    const own = parseFields(kind.schema, { ...pick(news, (key) => !isHost(key)), ...(name !== undefined && { name }) });
-    const host = parseFields(hostSchema, pick(news, (key) => HOST_KEYS.includes(key)));
+    const own = parseFields(kind.schema, {
+      ...pick(news, (key) => !isHost(key)),
+      ...(name !== undefined && { name }),
+    });
+    const host = parseFields(
+      hostSchema,
+      pick(news, (key) => HOST_KEYS.includes(key)),
+    );
     const failures = [...host.problems, ...own.problems];
     if (own.desired) failures.push(...(kind.refine?.(own.desired) ?? []));
-    if (failures.length === 0 && own.desired && host.desired) failures.push(...claimOnce(own.desired, host.desired, news));
+    if (failures.length === 0 && own.desired && host.desired)
+      failures.push(...claimOnce(own.desired, host.desired, news));
     // The connection stays as it was written: what stands in the state is what the program says.
-    const inputs = { ...pick(news, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)), ...own.fields };
+    const inputs = plain({ ...pick(news, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)), ...own.fields });
     return { inputs, failures };
   }
 
@@ -53,7 +67,12 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     declared.set(object, other ?? owner);
     if (other === undefined || other === owner || hasUnknown(owner)) return [];
     const property = kind.identity[0]!;
-    return [{ property, reason: `${kind.name} "${kind.id(desired)}" of ${connection.host} is already declared by ${other}` }];
+    return [
+      {
+        property,
+        reason: `${kind.name} "${kind.id(desired)}" of ${connection.host} is already declared by ${other}`,
+      },
+    ];
   }
 
   function diff(olds: Props, news: Props) {
@@ -99,14 +118,21 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     const reinstalled = news.acceptMachine !== undefined && news.acceptMachine !== last.machineId;
     const untouched = !diffOfObject(olds, news) && !moved && !reinstalled && same(olds.persist, news.persist);
     // Changed credentials need no connection: the next change uses them.
-    if (untouched) return { outs: plain({ ...pick(olds, (key) => !HOST_KEYS.includes(key)), ...pick(news, isHost) }) };
+    if (untouched)
+      return { outs: plain({ ...pick(olds, (key) => !HOST_KEYS.includes(key)), ...pick(news, isHost) }) };
     const made = await telling("update", desired, news, () => converge(news, news).update(desired, last));
     return { outs: outputs(news, made.stored, made.observed) };
   }
 
   function diffOfObject(olds: Props, news: Props): boolean {
     const drifted = Array.isArray(olds.drift) && olds.drift.length > 0;
-    return drifted || !same(stored<S, F>(olds).desired, pick(news, (key) => keys.includes(key)));
+    return (
+      drifted ||
+      !same(
+        stored<S, F>(olds).desired,
+        pick(news, (key) => keys.includes(key)),
+      )
+    );
   }
 
   function converge(props: Props, { __owner, persist, adopt, acceptMachine }: Props) {
@@ -119,7 +145,10 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   }
 
   function known(inputs: Props): Desired<S> {
-    const parsed = parseFields(kind.schema, pick(inputs, (key) => keys.includes(key)));
+    const parsed = parseFields(
+      kind.schema,
+      pick(inputs, (key) => keys.includes(key)),
+    );
     if (parsed.desired) return parsed.desired;
     const [problem] = parsed.problems;
     throw new HostnetError(problem ? `${problem.property}: ${problem.reason}` : "a value is still unknown");
@@ -136,12 +165,19 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   }
 
   /** One form for every error: what could not be done, to what, where; then why. */
-  async function telling<T>(verb: string, desired: Desired<S>, props: Props, act: () => Promise<T>): Promise<T> {
+  async function telling<T>(
+    verb: string,
+    desired: Desired<S>,
+    props: Props,
+    act: () => Promise<T>,
+  ): Promise<T> {
     try {
       return await act();
     } catch (error) {
       const where = hosts.at(hostArgs(props)).label;
-      const message = error instanceof Error ? error.message : String(error);
+      const said = error instanceof Error ? error.message : String(error);
+      // What the login says begins with whom it is about, for that may be a jump host.
+      const message = said.startsWith(`${where}: `) ? said.slice(where.length + 2) : said;
       throw new HostnetError(`Unable to ${verb} ${kind.name} "${kind.id(desired)}" on ${where}: ${message}`);
     }
   }
@@ -168,13 +204,19 @@ const plain = (props: Props): Props => JSON.parse(JSON.stringify(props));
 const target = ({ connection }: Props): Props => (connection ?? {}) as Props;
 
 function stored<S extends z.ZodRawShape, F>(olds: Props): Stored<S, F> {
-  if (olds.__last === undefined) throw new HostnetError("the state of this resource was not written by pulumi-hostnet");
+  if (olds.__last === undefined)
+    throw new HostnetError("the state of this resource was not written by pulumi-hostnet");
   return olds.__last as Stored<S, F>;
 }
 
 function hostArgs(props: Props): HostArgs {
-  const parsed = parseFields(hostSchema, pick(props, (key) => HOST_KEYS.includes(key)));
+  const parsed = parseFields(
+    hostSchema,
+    pick(props, (key) => HOST_KEYS.includes(key)),
+  );
   if (parsed.desired) return parsed.desired;
   const [problem] = parsed.problems;
-  throw new HostnetError(problem ? `${problem.property}: ${problem.reason}` : "the connection is still unknown");
+  throw new HostnetError(
+    problem ? `${problem.property}: ${problem.reason}` : "the connection is still unknown",
+  );
 }

@@ -18,9 +18,9 @@ export interface ProxyConnection {
   agentSocketPath?: pulumi.Input<string>;
   /** The server's public key, "ssh-ed25519 AAAA…". Left out, known_hosts must have it: it is always verified. */
   hostKey?: pulumi.Input<string>;
-  /** Further tries after a failed dial. */
+  /** Failed dials after which it gives up; -1 for no such limit. @default 10, within a minute */
   dialErrorLimit?: pulumi.Input<number>;
-  /** Seconds for each dial. */
+  /** Seconds for each dial; 0 for no limit. With either of the two, all dials together take half an hour at most. @default 15 */
   perDialTimeout?: pulumi.Input<number>;
 }
 

@@ -1,3 +1,5 @@
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { version } from "../provider/version";
 import type { HostArgs } from "./host";
@@ -17,7 +19,8 @@ export type Args<Fields> = HostArgs & { [K in keyof Fields]: DeepInput<NonNullab
  * The provider code that stands in every user's state. It never changes, and `pulumi-hostnet/v1` exists for ever:
  * an old state must find its way to today's code.
  */
-export const providerCode = (handler: string): string => `exports.handler=()=>require('pulumi-hostnet/v1').${handler};`;
+export const providerCode = (handler: string): string =>
+  `exports.handler=()=>require('pulumi-hostnet/v1').${handler};`;
 
 /** What every resource of this package has in common: the connection, the ownership, the drift. */
 export abstract class HostResource extends pulumi.CustomResource {
@@ -63,7 +66,9 @@ function guarded(connection: unknown): unknown {
   if (pulumi.Output.isInstance(connection) || connection instanceof Promise) {
     return pulumi.output(connection).apply(guarded);
   }
-  const given = Object.entries((connection ?? {}) as object).filter(([, value]) => value !== undefined && value !== null);
+  const given = Object.entries((connection ?? {}) as object).filter(
+    ([, value]) => value !== undefined && value !== null,
+  );
   return Object.fromEntries(
     given.map(([key, value]) => [
       key,
@@ -77,11 +82,12 @@ let checked = false;
 /** The engine starts the provider code in the project's folder, and finds this package there or not at all. */
 function requireSameVersion(): void {
   if (checked) return;
-  const from = { paths: [process.cwd()] };
+  // As from a file of that folder: a package that asks for its own name gets itself, wherever it looks.
+  const there = createRequire(join(process.cwd(), "index.js"));
   let found: string;
   try {
-    require.resolve("pulumi-hostnet/v1", from);
-    found = (require(require.resolve("pulumi-hostnet/package.json", from)) as { version: string }).version;
+    there.resolve("pulumi-hostnet/v1");
+    found = (there("pulumi-hostnet/package.json") as { version: string }).version;
   } catch {
     throw new pulumi.RunError(
       `pulumi-hostnet cannot be found from the project folder ${process.cwd()}: it must be a direct dependency of the ` +

@@ -22,7 +22,7 @@ export class LocalHost implements Hosts {
   readonly scripts: string[] = [];
   /** Comes between a script and the host: to change things before it, or to lose its answer. */
   around: Around = (run) => run();
-  private readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
+  readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   private readonly holder;
   private readonly queue: Commit;
 
@@ -92,7 +92,8 @@ export class LocalHost implements Hosts {
     rmSync(this.folder, { recursive: true });
   }
 
-  private enter(): string[] {
+  /** Arguments of nsenter for its namespaces. */
+  enter(): string[] {
     return ["-t", String(this.holder.pid), "-n", "-m", ...(isRoot ? [] : ["-U", "--preserve-credentials"])];
   }
 }

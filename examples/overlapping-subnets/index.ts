@@ -72,7 +72,9 @@ const table = new NftTable(
         type: "filter",
         hook: "prerouting",
         priority: "mangle",
-        rules: sites.map(({ from }) => nft`iifname ${from.nic} ip daddr ${there} meta mark set ${from.table}`),
+        rules: sites.map(
+          ({ from }) => nft`iifname ${from.nic} ip daddr ${there} meta mark set ${from.table}`,
+        ),
       },
       translateTarget: {
         type: "nat",

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Route, routes } from "../formats/route";
 import type { Desired, Problem } from "../kind";
 import { ifname, integer, interfaceAddress, mac, mtu, setOf } from "../schema";
-import { vlanList } from "./vlans";
+import { parseVlans, vlanList } from "./vlans";
 
 /** A link that the bridge takes in: a NIC, a veth, a VLAN. Flags that are left out are not managed. */
 export interface BridgePort {
@@ -12,7 +12,7 @@ export interface BridgePort {
   takeAddresses?: undefined;
   /** 1 to 4094: the VLAN of untagged frames, in and out. Needs `vlanFiltering`. */
   pvid?: number;
-  /** Further VLANs of the port: 10, "10-20", { id: 30, untagged: true }. Needs `vlanFiltering`. Others stay. */
+  /** Further VLANs of the port than `pvid`: 10, "10-20", { id: 30, untagged: true }. Needs `vlanFiltering`. Others stay. */
   vlans?: (number | string | { id: number; untagged?: boolean })[];
   /** Isolated ports do not reach each other, only the others. Linux 4.18. */
   isolated?: boolean;
@@ -50,7 +50,7 @@ export interface BridgeFields {
   mtu?: number;
   /** Left out, one is made from the host's machine-id and the name, once: it never follows the ports. */
   macAddress?: string;
-  /** @default true */
+  /** A bridge that is down has no routes. @default true */
   up?: boolean;
   /** Spanning tree. The kernel's default is false. */
   stp?: boolean;
@@ -135,10 +135,16 @@ export function refine(d: Bridge): readonly Problem[] {
   }
   if (!d.vlanFiltering) {
     const needing = ports.findIndex((p) => p.pvid !== undefined || p.vlans !== undefined);
-    if (needing >= 0) problems.push({ property: `ports[${needing}]`, reason: "has VLANs, which need vlanFiltering: true" });
+    if (needing >= 0)
+      problems.push({ property: `ports[${needing}]`, reason: "has VLANs, which need vlanFiltering: true" });
     if (d.vlans) problems.push({ property: "vlans", reason: "need vlanFiltering: true" });
   }
-  ports.forEach(({ name }, n) => {
+  ports.forEach(({ name, pvid, vlans }, n) => {
+    if (pvid !== undefined && parseVlans(vlans ?? []).has(pvid))
+      problems.push({
+        property: `ports[${n}].vlans`,
+        reason: `hold ${pvid}, which is the pvid: leave it out`,
+      });
     if (name === d.name) problems.push({ property: `ports[${n}]`, reason: `${name} is the bridge itself` });
   });
   (d.routes ?? []).forEach((r, n) => {
@@ -149,6 +155,7 @@ export function refine(d: Bridge): readonly Problem[] {
       });
     }
   });
+  if (!d.up && d.routes?.length) problems.push({ property: "routes", reason: "need up: true" });
   if (d.vrf === d.name) problems.push({ property: "vrf", reason: "is the bridge itself" });
   return problems;
 }

@@ -16,6 +16,8 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
   remove,
   blocked,
-  exposure: ({ facts }, after) => ({ links: [...Object.keys(facts.members), ...(after?.vrf ? [after.vrf] : [])] }),
+  exposure: ({ facts }, after) => ({
+    links: [...Object.keys(facts.members), ...(after?.vrf ? [after.vrf] : [])],
+  }),
   outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),
 };

@@ -22,6 +22,8 @@ export interface Facts {
   readonly macAddress?: string;
   /** All of them but the link-local ones, whoever gave them. */
   readonly addresses: readonly string[];
+  /** What else is to say of them, by address: those of others are put back with it, but for those that come again. */
+  readonly addressOptions: Readonly<Record<string, readonly string[]>>;
   /** Of the links that are declared, or were: absent ones do not exist on the host. */
   readonly members: Readonly<Record<string, Member>>;
   /** How a member was before it became one: it is given back so. */
@@ -58,7 +60,8 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
 
 const showVlans = (name: string): Query => ({ argv: ["bridge", "-j", "vlan", "show", "dev", name] });
 
-export const query = (d: Bridge, last?: Last<Shape, Facts>): readonly Query[] => Object.values(looks(d, last));
+export const query = (d: Bridge, last?: Last<Shape, Facts>): readonly Query[] =>
+  Object.values(looks(d, last));
 
 export function parse(
   results: readonly Result[],
@@ -68,7 +71,8 @@ export function parse(
   const names = Object.keys(looks(d, last));
   const answers = new Map(names.map((name, n) => [name, results[n]]));
   const link = parseLink(answers.get("own")!, d.name);
-  if (link && link.type !== "bridge") throw new HostnetError(`${d.name} is there, but is no bridge: ${link.type ?? "a NIC"}`);
+  if (link && link.type !== "bridge")
+    throw new HostnetError(`${d.name} is there, but is no bridge: ${link.type ?? "a NIC"}`);
   const vlansOf = (name: string) => parseListedVlans(answers.get(`vlans ${name}`)?.stdout ?? "", name);
   const ports = portNames(d, last);
   const members = ports.flatMap((name) => {
@@ -83,6 +87,11 @@ export function parse(
     ifindex: link?.ifindex,
     macAddress: link?.mac,
     addresses: carried(link),
+    addressOptions: Object.fromEntries(
+      lasting(link)
+        .filter(({ dynamic, options }) => !dynamic || options.includes("valid_lft"))
+        .map(({ address, options }) => [address, options]),
+    ),
     members: Object.fromEntries(members.map(({ member, vlans }) => [member.name, asMember(member, vlans)])),
     found: Object.fromEntries(
       members.map(({ member }) => [member.name, last?.facts?.found[member.name] ?? { up: member.up }]),
@@ -96,10 +105,15 @@ export function parse(
   const wanted = { ...last?.desired, ...d };
   const attachedPorts = members
     .filter(({ member }) => member.master === d.name)
-    .map(({ member, vlans }) => observedPort(member, vlans, declared(member.name, d, last)));
+    .map(({ member, vlans }) => observedPort(member, vlans, d, last));
   const scalars = observedScalars(link);
-  const either = <K extends "addresses" | "routes">(key: K) => [...(d[key] ?? []), ...(last?.desired[key] ?? [])];
-  const addresses = [...new Set(either("addresses") as string[])].filter((a) => facts.addresses.includes(a)).sort();
+  const either = <K extends "addresses" | "routes">(key: K) => [
+    ...(d[key] ?? []),
+    ...(last?.desired[key] ?? []),
+  ];
+  const addresses = [...new Set(either("addresses") as string[])]
+    .filter((a) => facts.addresses.includes(a))
+    .sort();
   const listedRoutes = answers.has("v4") ? parseRoutes([answers.get("v4")!, answers.get("v6")!]) : [];
   const routes = present(either("routes") as NonNullable<Bridge["routes"]>, table ?? -1, listedRoutes);
   const selfVlans = parseListedVlans(answers.get("vlans")?.stdout ?? "", d.name).vlans;
@@ -120,8 +134,8 @@ export function parse(
   };
 }
 
-const carried = (link?: Link): string[] =>
-  (link?.addresses ?? []).filter(({ scope }) => scope !== "link").map(({ address }) => address);
+const lasting = (link?: Link) => (link?.addresses ?? []).filter(({ scope }) => scope !== "link");
+const carried = (link?: Link): string[] => lasting(link).map(({ address }) => address);
 
 const asMember = (link: Link, { vlans, pvid }: ListedVlans): Member => ({
   up: link.up,
@@ -137,18 +151,24 @@ function attached(answer?: Result): string[] {
   return (JSON.parse(answer.stdout || "[]") as { ifname?: string }[]).flatMap(({ ifname }) => ifname ?? []);
 }
 
-function declared(name: string, d: Bridge, last?: Last<Shape, Facts>): Port {
-  const of = (bridge?: Bridge) => bridge?.ports?.find((p) => p.name === name);
-  return { ...of(last?.desired), ...of(d) } as Port;
-}
-
 /** The VLANs that are declared and there, tagged as declared. */
-function declaredVlans(wanted: readonly string[] = [], before: readonly string[] = [], there: Vlans): string[] {
+function declaredVlans(
+  wanted: readonly string[] = [],
+  before: readonly string[] = [],
+  there: Vlans,
+): string[] {
   const either = new Map([...parseVlans(before), ...parseVlans(wanted)]);
   return formatVlans(new Map([...there].filter(([id]) => either.has(id))));
 }
 
-function observedPort({ name, portData }: Link, { vlans, pvid }: ListedVlans, wanted: Port): Port {
+function observedPort(
+  { name, portData }: Link,
+  { vlans, pvid }: ListedVlans,
+  d: Bridge,
+  last?: Last<Shape, Facts>,
+): Port {
+  const [now, before] = [d, last?.desired].map((bridge) => bridge?.ports?.find((p) => p.name === name));
+  const wanted = { ...before, ...now };
   const seen: Port = {
     name,
     isolated: portData.isolated as boolean,
@@ -161,7 +181,7 @@ function observedPort({ name, portData }: Link, { vlans, pvid }: ListedVlans, wa
     guard: portData.guard as boolean,
     rootBlock: portData.root_block as boolean,
     pvid,
-    vlans: declaredVlans(wanted.vlans, [], vlans),
+    vlans: declaredVlans(now?.vlans, before?.vlans, vlans),
   };
   return Object.fromEntries(
     Object.entries(seen).filter(([key, value]) => key in wanted && value !== undefined),
@@ -187,5 +207,7 @@ function observedScalars({ up, mtu, mac, data }: Link): Partial<Bridge> {
     multicastSnooping: on("mcast_snooping"),
     groupForwardMask: Number(data.group_fwd_mask),
   };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Partial<Bridge>;
+  return Object.fromEntries(
+    Object.entries(all).filter(([, value]) => value !== undefined),
+  ) as Partial<Bridge>;
 }

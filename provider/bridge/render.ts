@@ -14,12 +14,22 @@ type Seen = Observed<Shape, Facts>;
 export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): readonly Step[] {
   const { state, facts } = before;
   for (const { name } of d.ports ?? []) requirePort(name, d.name, facts.members[name]);
-  if (d.vrf !== undefined && facts.table === undefined) throw new HostnetError(`vrf: ${d.vrf} is no VRF of the host`);
-  const bounced = facts.master !== d.vrf && (d.vrf !== undefined || last?.desired.vrf !== undefined) && state !== undefined;
+  if (d.vrf !== undefined && facts.table === undefined)
+    throw new HostnetError(`vrf: ${d.vrf} is no VRF of the host`);
+  const moves = facts.master !== d.vrf && (d.vrf !== undefined || last?.desired.vrf !== undefined);
+  const bounced = state !== undefined && (moves || d.up !== state.up);
   return [
     ...device(d, state, facts),
     ...released(d, before, last),
-    ...(d.ports ?? []).flatMap((port) => attach(d, port, state?.ports?.find((p) => p.name === port.name), facts)),
+    ...(d.ports ?? []).flatMap((port) =>
+      attach(
+        d,
+        port,
+        state?.ports?.find((p) => p.name === port.name),
+        before,
+      ),
+    ),
+    ...followed(d, state, last),
     ...vlanSteps(d.name, d.vlans, state?.vlans, ["self"]),
     ...membership(d, state, facts, last),
     ...(d.up !== state?.up ? [setLink(d.name, d.up ? "up" : "down")] : []),
@@ -49,7 +59,8 @@ export function remove({ state, facts }: Seen, { desired }: Last<Shape, Facts>):
 function requirePort(name: string, bridge: string, member?: Member): void {
   if (!member) throw new HostnetError(`ports: ${name} does not exist on the host`);
   if (member.master === bridge) return;
-  if (member.master) throw new HostnetError(`ports: ${name} is a member of ${member.master}: release it there first`);
+  if (member.master)
+    throw new HostnetError(`ports: ${name} is a member of ${member.master}: release it there first`);
   if (member.addresses.length > 0) {
     throw new HostnetError(
       `ports: ${name} carries ${member.addresses.join(", ")}, which a port cannot keep (takeAddresses is not supported yet)`,
@@ -59,7 +70,8 @@ function requirePort(name: string, bridge: string, member?: Member): void {
 
 /** The kernel's words for the fields, with times in hundredths of a second. */
 function options(d: Partial<Bridge>): Record<string, string | undefined> {
-  const text = (value?: string | number | boolean) => (value === undefined ? undefined : String(Number(value)));
+  const text = (value?: string | number | boolean) =>
+    value === undefined ? undefined : String(Number(value));
   const hundredths = (seconds?: number) => (seconds === undefined ? undefined : String(seconds * 100));
   return {
     vlan_filtering: text(d.vlanFiltering),
@@ -91,16 +103,28 @@ function device(d: Bridge, state: Bridge | undefined, { machineId }: Facts): Ste
       ...(d.mtu ? [setLink(d.name, "mtu", String(d.mtu))] : []),
     ];
   }
+  // The kernel sets all else before it turns STP off, and refuses what STP does not allow.
+  const first = set.length > 2 && d.stp === false && now.stp_state !== "0" ? ["stp_state", "0"] : [];
   return [
     ...(d.macAddress && d.macAddress !== state.macAddress ? [setLink(d.name, "address", d.macAddress)] : []),
     ...(d.mtu && d.mtu !== state.mtu ? [setLink(d.name, "mtu", String(d.mtu))] : []),
-    ...(set.length > 0 ? [setLink(d.name, "type", "bridge", ...set)] : []),
+    ...[first, set].flatMap((some) => (some.length > 0 ? [setLink(d.name, "type", "bridge", ...some)] : [])),
   ];
+}
+
+/** An MTU that was never set by us follows the ports as they come in. */
+function followed(d: Bridge, state: Bridge | undefined, last?: Last<Shape, Facts>): Step[] {
+  const comes = d.ports?.some(({ name }) => !state?.ports?.some((p) => p.name === name));
+  if (!state || !d.mtu || d.mtu === last?.desired.mtu || !comes) return [];
+  return [setLink(d.name, "mtu", String(d.mtu))];
 }
 
 /** Locally administered, the same on every creation: neighbours keep what they learnt. */
 export function stableMac(machineId: string, name: string): string {
-  const [first, ...more] = createHash("sha256").update(`hostnet ${machineId} ${name}`).digest().subarray(0, 6);
+  const [first, ...more] = createHash("sha256")
+    .update(`hostnet ${machineId} ${name}`)
+    .digest()
+    .subarray(0, 6);
   return [(first! & 0xfc) | 0x02, ...more].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
@@ -128,8 +152,9 @@ const SLAVE: Readonly<Record<string, keyof Port>> = {
   root_block: "rootBlock",
 };
 
-function attach(d: Bridge, port: Port, now: Port | undefined, { members }: Facts): Step[] {
+function attach(d: Bridge, port: Port, now: Port | undefined, before: Seen): Step[] {
   const { name } = port;
+  const { members } = before.facts;
   const flags = Object.entries(SLAVE).flatMap(([word, key]) => {
     const value = port[key];
     if (value === undefined || value === now?.[key]) return [];
@@ -140,19 +165,33 @@ function attach(d: Bridge, port: Port, now: Port | undefined, { members }: Facts
     // On the way back of a failed change it was up before, and may not be now.
     ...(now && members[name]?.up ? [] : [setLink(name, "up")]),
     ...(flags.length > 0 ? [setLink(name, "type", "bridge_slave", ...flags)] : []),
-    ...portVlans(d, port, now, members[name]),
+    ...portVlans(port, now, pvidOf(d, now, before, members[name])),
   ];
 }
 
-/** A `pvid` of its own takes the port out of the default VLAN, which the kernel put it in when it was attached. */
-function portVlans(d: Bridge, port: Port, now: Port | undefined, member?: Member): Step[] {
-  if (port.pvid === undefined) return vlanSteps(port.name, port.vlans, now?.vlans, []);
-  const byDefault = now ? member?.pvid : (d.defaultPvid ?? 1);
-  const leaves = byDefault && byDefault !== port.pvid && !parseVlans(port.vlans ?? []).has(byDefault);
+/** The VLAN of its untagged frames by now: the bridge's default when it was attached, which moves with the default. */
+function pvidOf(
+  d: Bridge,
+  now: Port | undefined,
+  { state, rest }: Seen,
+  member?: Member,
+): number | undefined {
+  const was = { ...rest, ...state }.defaultPvid;
+  const next = d.defaultPvid ?? was ?? 1;
+  if (!now) return next;
+  const pvid = now.pvid ?? member?.pvid;
+  return pvid === was ? next : pvid;
+}
+
+/** A `pvid` of its own takes the port out of the VLAN that it has been in so far. */
+function portVlans({ name, pvid, vlans }: Port, now: Port | undefined, pvidNow?: number): Step[] {
+  if (pvid === undefined) return vlanSteps(name, vlans, now?.vlans, []);
+  const leaves = pvidNow && pvidNow !== pvid && !parseVlans(vlans ?? []).has(pvidNow);
+  // Last: a VLAN that is added without the word is nobody's pvid any more.
   return [
-    ...(port.pvid !== now?.pvid ? [vlan("add", port.name, port.pvid, ["pvid", "untagged"])] : []),
-    ...(leaves ? [vlan("del", port.name, byDefault, [])] : []),
-    ...vlanSteps(port.name, port.vlans, now?.vlans, []),
+    ...vlanSteps(name, vlans, now?.vlans, [], pvid),
+    ...(pvid !== pvidNow ? [vlan("add", name, pvid, ["pvid", "untagged"])] : []),
+    ...(leaves ? [vlan("del", name, pvidNow, [])] : []),
   ];
 }
 
@@ -160,9 +199,15 @@ const vlan = (verb: string, dev: string, id: number | string, words: readonly st
   argv: ["bridge", "vlan", verb, "dev", dev, "vid", String(id), ...words],
 });
 
-function vlanSteps(dev: string, wanted: readonly string[] = [], now: readonly string[] = [], words: readonly string[]): Step[] {
+function vlanSteps(
+  dev: string,
+  wanted: readonly string[] = [],
+  now: readonly string[] = [],
+  words: readonly string[],
+  pvid?: number,
+): Step[] {
   const kept = parseVlans(wanted);
-  const stale = [...parseVlans(now).keys()].filter((id) => !kept.has(id));
+  const stale = [...parseVlans(now).keys()].filter((id) => !kept.has(id) && id !== pvid);
   const missing = wanted.filter((item) => !now.includes(item));
   return [
     ...missing.map((item) => {
@@ -173,7 +218,12 @@ function vlanSteps(dev: string, wanted: readonly string[] = [], now: readonly st
   ];
 }
 
-function membership(d: Bridge, state: Bridge | undefined, { master }: Facts, last?: Last<Shape, Facts>): Step[] {
+function membership(
+  d: Bridge,
+  state: Bridge | undefined,
+  { master }: Facts,
+  last?: Last<Shape, Facts>,
+): Step[] {
   if (d.vrf !== undefined) return state && master === d.vrf ? [] : [setLink(d.name, "master", d.vrf)];
   const left = last?.desired.vrf;
   return state && left !== undefined && state.vrf === left ? [setLink(d.name, "nomaster")] : [];
@@ -184,15 +234,24 @@ function addresses(d: Bridge, { state, facts }: Seen, bounced: boolean): Step[] 
   const there = state?.addresses ?? [];
   const stale = there.filter((a) => !wanted.includes(a));
   const missing = wanted.filter((a) => !there.includes(a));
-  // Entering or leaving a VRF takes the IPv6 addresses; a deleted primary address its secondaries: both come back.
+  // Entering or leaving a VRF, and going down, take the IPv6 addresses; a deleted primary address its secondaries: both come back.
   const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
   const lost = (a: string) =>
     (bounced && a.includes(":")) || stale.some((s) => !s.includes(":") && sameSubnet(s, a));
   return [
     ...missing.map((a) => addAddress(a, d.name)),
     ...stale.map((a) => deleteAddress(a, d.name)),
-    ...kept.filter(lost).map((a) => addAddress(a, d.name)),
+    ...kept
+      .filter(lost)
+      .flatMap((a) => (wanted.includes(a) ? addAddress(a, d.name) : putBack(a, d.name, facts))),
   ];
+}
+
+/** An address of others, as it was: with its lifetime, label and metric. */
+function putBack(address: string, dev: string, { addressOptions }: Facts): Step[] {
+  const options = addressOptions[address];
+  const { argv } = addAddress(address, dev);
+  return options ? [{ argv: [...argv, ...options.filter((word) => word !== "nodad")] }] : [];
 }
 
 /** Its routes as the kernel has them: through the bridge. */

@@ -26,11 +26,16 @@ export function formatVlans(vlans: Vlans): string[] {
     if (run && run.last === id - 1 && run.untagged === untagged) run.last = id;
     else runs.push({ first: id, last: id, untagged });
   }
-  return runs.map(({ first, last, untagged }) => `${first === last ? first : `${first}-${last}`}${untagged ? " untagged" : ""}`);
+  return runs.map(
+    ({ first, last, untagged }) =>
+      `${first === last ? first : `${first}-${last}`}${untagged ? " untagged" : ""}`,
+  );
 }
 
 export const vlanList = z
-  .array(z.union([z.number(), z.string(), z.strictObject({ id: z.number(), untagged: z.boolean().optional() })]))
+  .array(
+    z.union([z.number(), z.string(), z.strictObject({ id: z.number(), untagged: z.boolean().optional() })]),
+  )
   .transform((list, context) => {
     const seen = new Set<number>();
     list.map(text).forEach((item, n) => {

@@ -62,6 +62,8 @@ interface AddressJson {
   mngtmpaddr?: boolean;
   home?: boolean;
   metric?: number;
+  /** The name of the device, where none was given. IPv4 only. */
+  label?: string;
   valid_life_time?: number;
   preferred_life_time?: number;
 }
@@ -94,11 +96,11 @@ function asLink(found: LinkJson): Link {
     data: linkinfo?.info_data ?? {},
     masterType: linkinfo?.info_slave_kind,
     portData: linkinfo?.info_slave_data ?? {},
-    addresses: (found.addr_info ?? []).map(parseAddress),
+    addresses: (found.addr_info ?? []).map((address) => parseAddress(address, found.ifname)),
   };
 }
 
-function parseAddress(a: AddressJson): LinkAddress {
+function parseAddress(a: AddressJson, dev: string): LinkAddress {
   const flags = (["nodad", "noprefixroute", "mngtmpaddr", "home"] as const).filter((flag) => a[flag]);
   const lifetime =
     a.dynamic && !a.temporary
@@ -108,7 +110,12 @@ function parseAddress(a: AddressJson): LinkAddress {
     address: `${a.local}/${a.prefixlen}`,
     scope: a.scope,
     dynamic: (a.dynamic || a.temporary) ?? false,
-    options: [...flags, ...(a.metric === undefined ? [] : ["metric", String(a.metric)]), ...lifetime],
+    options: [
+      ...flags,
+      ...(a.label === undefined || a.label === dev ? [] : ["label", a.label]),
+      ...(a.metric === undefined ? [] : ["metric", String(a.metric)]),
+      ...lifetime,
+    ],
   };
 }
 

@@ -127,7 +127,7 @@ export function ruleProblem(text: string): string | undefined {
     return `begins with ${first}: the order of rules is that of the program`;
   const host = hostName(tokens);
   if (host)
-    return `${host} is a host name, which the host would look up when the rules are loaded: write its address`;
+    return `${unquote(host)} is a host name, which the host would look up when the rules are loaded: write its address`;
 }
 
 const NAME = /^[A-Za-z][A-Za-z0-9/\\_.-]*$/;
@@ -179,8 +179,11 @@ export function mentions(text: string): ReadonlySet<string> {
 }
 
 const HOST = /^(?!0x[0-9a-f]+$)(?=[\d.-]*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_-]*\.)*[A-Za-z0-9_-]*(:\d+)?$/;
+/** In quotes it is looked up all the same, and no word of nft's is meant. */
 const isHostName = (token: Token | undefined): boolean =>
-  token?.kind === "word" && HOST.test(token.text) && !AFTER_ADDRESS.has(token.text);
+  token?.kind === "quoted"
+    ? HOST.test(unquote(token.text))
+    : token?.kind === "word" && HOST.test(token.text) && !AFTER_ADDRESS.has(token.text);
 
 /** A host name where an address must stand: after a source or destination field, or after dnat, snat or tproxy `to`. */
 function hostName(tokens: readonly Token[]): string | undefined {

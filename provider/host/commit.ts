@@ -64,7 +64,8 @@ export class Commit {
     if (code === 75) throw new HostnetError("another change has held the host's lock for 30 s: try again");
     if (code === 73) throw new HostnetError(`cannot write the records: ${stderr.toString().trim()}`);
     // 124: stopped at its limit, after the change under way was undone; the others tell that they were not run.
-    if (code !== 0 && code !== 124) throw new HostnetError(`the script ended with ${code}: ${stderr.toString().trim().slice(-400)}`);
+    if (code !== 0 && code !== 124)
+      throw new HostnetError(`the script ended with ${code}: ${stderr.toString().trim().slice(-400)}`);
     const results = outcomes(plans, mark, stdout, stderr);
     batch.forEach(({ resolve }, n) => {
       const crowded = results.slice(0, n).some(({ type }) => type === "done" || type === "failed");

@@ -286,4 +286,4 @@ export type Chain = z.output<typeof chain>;
 export type SetOrMap = z.output<typeof set> & { value?: string };
 
 /** A rule's lines, without empty ones. */
-export const rulesOf = (c: Chain): string[] => (c.rules ? c.rules.split("\n") : []);
+export const rulesOf = (c: Chain): string[] => (c.rules ?? "").split("\n").filter((line) => line !== "");

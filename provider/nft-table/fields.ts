@@ -77,7 +77,9 @@ export const priority = z
     return z.NEVER;
   });
 
-/** One text with a line for each rule: in a preview, one rule inserted is one line. */
+/** One text with a line for each rule, the last one ended too: then a rule appended is one line in a preview. */
+export const rulesText = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
+
 export const rules = z
   .union([z.array(z.string()), z.string()], "must be a list of rules, or a text with a line for each")
   .transform((given, context) => {
@@ -89,7 +91,7 @@ export const rules = z
       else issue(context, message, given, [n]);
       return rule;
     });
-    return lines.join("\n");
+    return rulesText(lines);
   });
 
 const item = z.union([

@@ -1,6 +1,7 @@
 import type { Block } from "../formats/nft-block";
 import { formatTime, parseTime } from "../formats/nft-element";
 import type { NftTable } from "./args";
+import { rulesText } from "./fields";
 
 /** Kinds of blocks that have a field of their own; others stand in `text`. */
 export const FIELDS = {
@@ -94,7 +95,7 @@ export function structured(block: Block): Record<string, unknown> | undefined {
   if (parts.includes(undefined)) return undefined;
   return {
     ...Object.assign({}, ...parts),
-    ...(block.rules && block.rules.length > 0 && { rules: block.rules.join("\n") }),
+    ...(block.rules && block.rules.length > 0 && { rules: rulesText(block.rules) }),
     ...(block.elements && { elements: block.elements }),
   };
 }

@@ -49,7 +49,7 @@ export interface PolicyRouteFields {
   goto?: number;
   /** The packet is dropped: "blackhole" in silence, "unreachable" and "prohibit" with an ICMP error. */
   action?: "blackhole" | "unreachable" | "prohibit";
-  /** Routes of this prefix length or shorter do not count: 0 leaves out the default route. With `table` or `l3mdev`. */
+  /** Routes of this prefix length or shorter do not count: 0 leaves out the default route. Needs `table`. */
   suppressPrefixLength?: number;
   /** Routes of `table`, of the rule's family. Other routes of the table stay. */
   routes?: Route[];
@@ -140,8 +140,8 @@ export function refine(d: PolicyRoute): readonly Problem[] {
   if (d.goto !== undefined && d.goto <= d.priority)
     problem("goto", `${d.goto}: must be higher than the priority, ${d.priority}`);
   if (d.suppressPrefixLength !== undefined) {
-    if (d.goto !== undefined || d.action !== undefined)
-      problem("suppressPrefixLength", "needs table or l3mdev");
+    // With l3mdev the kernel takes it, and iproute2 never shows it.
+    if (d.table === undefined) problem("suppressPrefixLength", "needs table");
     if (version === 4 && d.suppressPrefixLength > 32)
       problem("suppressPrefixLength", `${d.suppressPrefixLength}: must be 0 to 32`);
   }

@@ -18,8 +18,9 @@ export async function prove(claim: string, look: () => Promise<string> | string)
     count++;
     console.log(`  true   ${claim}\n           ${seen}`);
   } catch (error) {
-    console.log(`  FALSE  ${claim}\n           ${error instanceof Error ? error.message : String(error)}`);
-    throw new FalseClaim();
+    const seen = error instanceof Error ? error.message : String(error);
+    console.log(`  FALSE  ${claim}\n           ${seen}`);
+    throw new FalseClaim(`${claim}: ${seen}`);
   }
 }
 

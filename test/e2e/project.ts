@@ -98,11 +98,15 @@ export class Project {
   /** Any command of the CLI; a failure is a result like another. */
   async run(args: readonly string[], options: Options = {}): Promise<Run> {
     return new Promise((resolve, reject) => {
-      const child = spawn("pulumi", [...args, ...this.flags(args[0]), "--non-interactive", "--color", "never"], {
-        cwd: this.folder,
-        env: { ...this.env, ...options.env },
-        stdio: ["pipe", "pipe", "pipe"],
-      });
+      const child = spawn(
+        "pulumi",
+        [...args, ...this.flags(args[0]), "--non-interactive", "--color", "never"],
+        {
+          cwd: this.folder,
+          env: { ...this.env, ...options.env },
+          stdio: ["pipe", "pipe", "pipe"],
+        },
+      );
       child.stdin.on("error", () => {});
       child.stdin.end(options.stdin ?? "");
       const chunks: Buffer[] = [];

@@ -1,5 +1,6 @@
 // What happens to stacks in the course of their lives, through the real CLI on the real host.
 import { readFileSync } from "node:fs";
+import { differences } from "../lab/snapshot.ts";
 import { hostArgs, logins, newProject, program, settled, startVm, type Vm } from "./lab.ts";
 import type { Project } from "./project.ts";
 
@@ -262,4 +263,49 @@ test("an object that is not ours is refused, adopted as it is, and given back", 
   await vm.sh("ip -br addr show dev br-a | grep 192.168.8.1/24");
   await project.destroy();
   expect(await settled(vm)).toEqual(before);
+});
+
+test("one rule more, one element more: one line each in the preview", async () => {
+  const table = (rules: string[], elements: number) =>
+    program(
+      vm,
+      `const elements = Array.from({ length: ${elements} }, (_, i) => \`10.\${i >> 8}.\${i & 255}.1\`);
+       new NftTable("guests", { ...host, family: "inet", sets: { friends: { type: "ipv4_addr", elements } }, chains: {
+         forward: { type: "filter", hook: "forward", priority: "filter", rules: ${JSON.stringify(rules)} } } });`,
+    );
+  const rules = Array.from({ length: 20 }, (_, i) => `tcp dport ${1000 + i} accept`);
+  const changed = async () =>
+    (await project.ok(["preview", "--diff"])).split("\n").filter((line) => /^\s*[+-] /.test(line));
+  project.program(table(rules, 1000));
+  await project.up();
+  const more = [rules[0]!, "tcp dport 443 accept", ...rules.slice(1)];
+  project.program(table(more, 1000));
+  expect(await changed()).toEqual([expect.stringContaining("tcp dport 443 accept")]);
+  project.program(table(rules, 1001));
+  expect(await changed()).toEqual([expect.stringContaining("10.3.232.1")]);
+  project.program(table(more, 1001));
+  await project.up();
+  await vm.sh(
+    "nft list chain inet guests forward | sed -n 5p | grep -q 'dport 443'; nft list set inet guests friends | grep -q 10.3.232.1",
+  );
+});
+
+test("what only outputs tie together goes in an order that works", async () => {
+  await vm.sh("ip link add name lan1 type dummy; ip link set dev lan1 up");
+  const pristine = await settled(vm);
+  project.program(
+    program(
+      vm,
+      'const vrf = new Vrf("vrf-a", { ...host, table: 100 });',
+      'const lan = new Bridge("br-a", { ...host, vrf: vrf.name, ports: ["lan1"], addresses: ["192.168.7.1/24"], routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });',
+      'new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, fwmark: 7, table: vrf.table });',
+      'new NftTable("guests", { ...host, family: "inet", chains: { forward: { type: "filter", hook: "forward", priority: "filter", rules: [nft`iifname ${lan.name} accept`] } } });',
+    ),
+  );
+  await project.up();
+  await vm.sh(
+    "ip route show table 100 | grep -q '10.7.0.0/16 via 192.168.7.9 dev br-a'; nft list ruleset | grep -q 'iifname \"br-a\" accept'",
+  );
+  await project.destroy();
+  expect(differences(pristine, await settled(vm))).toEqual([]);
 });

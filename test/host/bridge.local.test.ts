@@ -54,3 +54,45 @@ test("a bridge lives its whole life", async () => {
   expect(host.sh("ip -br link show dev p1")).toContain("DOWN");
   expect(host.sh("ls /etc/hostnet")).toBe("");
 }, 30_000);
+
+async function life(first: object, second: object) {
+  const { outs } = await provider.create(await inputs({ name: "br1", ...first }));
+  return provider.update("br1", outs, await inputs({ name: "br1", ...second }));
+}
+
+test("a bridge that goes down keeps its addresses, and comes back with them", async () => {
+  const addresses = ["192.168.3.1/24", "2001:db8:3::1/64"];
+  const { outs } = await life({ addresses }, { addresses, up: false });
+  expect(host.sh("ip -br addr show dev br1")).toContain("2001:db8:3::1/64");
+  const routes = [{ destination: "10.3.0.0/16", gateway: "192.168.3.9" }];
+  const up = await provider.update("br1", outs, await inputs({ name: "br1", addresses, routes }));
+  expect(host.sh("ip route show dev br1")).toContain("10.3.0.0/16 via 192.168.3.9");
+  expect(host.sh("ip -6 route show dev br1")).toContain("2001:db8:3::/64");
+  await provider.delete("br1", up.outs);
+});
+
+test("an MTU that is declared as a port with a lower one comes in holds", async () => {
+  host.sh("ip link add name p2 mtu 1400 type veth peer name q2");
+  const { outs } = await life({}, { mtu: 1500, ports: ["p2"] });
+  expect(host.sh("ip link show dev br1")).toContain("mtu 1500");
+  await provider.delete("br1", outs);
+});
+
+test("STP and a delay that it does not allow change at once", async () => {
+  const { outs } = await life({ stp: true, forwardDelay: 15 }, { stp: false, forwardDelay: 0 });
+  expect(outs.drift).toEqual([]);
+  await provider.delete("br1", outs);
+});
+
+test("an address of others keeps its lifetime and label when the first one of its subnet leaves", async () => {
+  const { outs } = await provider.create(await inputs({ name: "br1", addresses: ["192.168.4.1/24"] }));
+  host.sh("ip addr add 192.168.4.5/24 label br1:x dev br1 valid_lft 1000 preferred_lft 500");
+  const next = await provider.update(
+    "br1",
+    outs,
+    await inputs({ name: "br1", addresses: ["192.168.4.2/24"] }),
+  );
+  const shown = host.sh("ip addr show dev br1");
+  expect(shown).toMatch(/192\.168\.4\.5\/24 .*br1:x\n +valid_lft (9\d\d|1000)sec/);
+  await provider.delete("br1", next.outs);
+});

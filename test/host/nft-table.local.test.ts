@@ -5,7 +5,13 @@ import { LocalHost } from "../local-host";
 const host = new LocalHost();
 const provider = lifecycle(nftTable, host);
 const owner = "urn:pulumi:dev::net::pulumi-nodejs:dynamic/hostnet:NftTable::guests";
-const common = { connection: { host: "h" }, __provider: "p", __owner: owner, __resource: "guests", family: "inet" };
+const common = {
+  connection: { host: "h" },
+  __provider: "p",
+  __owner: owner,
+  __resource: "guests",
+  family: "inet",
+};
 
 beforeAll(() => host.ready());
 afterAll(() => host.close());
@@ -27,9 +33,13 @@ test("a table lives its whole life", async () => {
   expect((await provider.diff(id, outs, first)).changes).toBe(false);
   expect((await provider.read(id, outs)).props!.drift).toEqual([]);
 
-  const second = await inputs(forward("ct state established,related accept", "tcp dport 443 counter", "tcp dport { 22, 80 } accept"));
+  const second = await inputs(
+    forward("ct state established,related accept", "tcp dport 443 counter", "tcp dport { 22, 80 } accept"),
+  );
   const updated = await provider.update(id, outs, second);
-  host.sh("nft delete rule inet guests forward handle $(nft -a list chain inet guests forward | sed -n 's/.*{ 22.*handle //p')");
+  host.sh(
+    "nft delete rule inet guests forward handle $(nft -a list chain inet guests forward | sed -n 's/.*{ 22.*handle //p')",
+  );
   const read = await provider.read(id, updated.outs);
   expect(read.props!.drift).toEqual(["chains.forward.rules: tcp dport { 22, 80 } accept is missing"]);
   const repaired = await provider.update(id, read.props!, second);
@@ -40,7 +50,9 @@ test("a table lives its whole life", async () => {
   expect(gone.props!.drift).toEqual(["it is missing on the host"]);
   const back = await provider.update(id, gone.props!, second);
   const broken = await inputs(forward("tcp dport 443 frobnicate"));
-  await expect(provider.update(id, back.outs, broken)).rejects.toThrow(/Unable to update NftTable "inet\/guests" on root@local: env TZ=UTC nft -f - \(step 1 of 1\) exited 1/);
+  await expect(provider.update(id, back.outs, broken)).rejects.toThrow(
+    /Unable to update NftTable "inet\/guests" on root@local: env TZ=UTC nft -f - \(step 1 of 1\) exited 1/,
+  );
   expect((await provider.read(id, back.outs)).props!.drift).toEqual([]);
   await provider.delete(id, back.outs);
   expect(host.sh("nft list ruleset")).toBe("");

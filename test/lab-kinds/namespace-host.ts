@@ -1,15 +1,14 @@
 import { randomBytes } from "node:crypto";
-import type { Query, Result, Step } from "../../provider/kind";
 import { Commit } from "../../provider/host/commit";
-import { compile } from "../../provider/host/script";
 import type { Hosts } from "../../provider/lifecycle";
 import type { Vm } from "../lab/vm.ts";
+import type { Bed } from "./laws.ts";
 
 /**
  * A network namespace of the lab's machine as a host of its own, with its own /etc and /run: VRFs, rules, routes and
  * the kernel's memory of its first VRF are per namespace.
  */
-export class NamespaceHost implements Hosts {
+export class NamespaceHost implements Hosts, Bed {
   readonly scripts: string[] = [];
   private readonly queue: Commit;
 
@@ -25,7 +24,9 @@ export class NamespaceHost implements Hosts {
         this.scripts.push(text.toString("latin1"));
         // The script reads its own file, and its steps' stdin from it.
         const inside = 'd=$(mktemp -d) && cat >"$d/s" && sh "$d/s"; e=$?; rm -r "$d"; exit $e';
-        const { code, stdout, stderr } = await this.vm.ssh(this.enter(inside), { stdin: text.toString("utf8") });
+        const { code, stdout, stderr } = await this.vm.ssh(this.enter(inside), {
+          stdin: text.toString("utf8"),
+        });
         return { code, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
       },
     }));
@@ -56,32 +57,6 @@ export class NamespaceHost implements Hosts {
     return stdout;
   }
 
-  /** The steps alone, without guard, record or undo. Each result, whatever it is. */
-  async run(steps: readonly Step[]): Promise<readonly Result[]> {
-    const mark = randomBytes(8).toString("hex");
-    // Probes and stdin are the script's matter: it takes the steps as the undo of a change that does nothing.
-    const plan = { queries: [], change: { ...NOTHING, guard: "", steps: [{ argv: ["false"] }], undo: steps } };
-    await this.vm.ssh(this.enter('d=$(mktemp -d) && cat >"$d/s" && sh "$d/s"; e=$?; rm -r "$d"; exit $e'), {
-      stdin: compile([plan], mark).toString("utf8"),
-    });
-    return [];
-  }
-
-  async look(queries: readonly Query[]): Promise<readonly Result[]> {
-    const { outcome } = await this.at().submit({ queries });
-    if (outcome.type !== "looked") throw new Error(outcome.type);
-    return outcome.results;
-  }
-
-  /** All links, addresses, rules and routes, without what changes by itself. */
-  async snapshot(): Promise<string> {
-    const text = await this.sh(`
-      ip -d -j addr | sed -E 's/"(valid_life_time|preferred_life_time)":[0-9]+,?//g; s/},/},\\n/g'
-      for v in -4 -6; do ip $v -d rule; ip $v -N -d route show table all; done
-      find /etc/hostnet -type f 2>/dev/null || :`);
-    return text;
-  }
-
   async close(): Promise<void> {
     await this.vm.sh(`ip netns del ${this.name}; rm -rf /run/kinds/${this.name}`);
   }
@@ -93,5 +68,3 @@ export class NamespaceHost implements Hosts {
     return `ip netns exec ${this.name} sh -c '${mounts} && ${quoted}'`;
   }
 }
-
-const NOTHING = { claims: [], intent: [], after: [], record: [], restore: [] };

@@ -12,7 +12,10 @@ type Side = "inner" | "outer";
 
 const sides: readonly Side[] = ["inner", "outer"];
 /** The card of the host for a LAN, and the connection-tracking zone that its connections begin in. */
-const plugs = { inner: { card: "middleman-eth0", zone: 100 }, outer: { card: "middleman-eth1", zone: 200 } };
+const plugs = {
+  inner: { card: "middleman-eth0", address: "02:00:00:00:01:00", zone: 100 },
+  outer: { card: "middleman-eth1", address: "02:00:00:00:02:00", zone: 200 },
+};
 /** The last byte of the nodes' addresses, the same in both LANs. */
 const nodes = [10, 11, 12];
 const other = (side: Side): Side => (side === "inner" ? "outer" : "inner");
@@ -20,11 +23,11 @@ const other = (side: Side): Side => (side === "inner" ? "outer" : "inner");
 /** Builds both LANs: a switch in a namespace of its own, three nodes on it, and a cable to the host's card. */
 export async function buildLans(vm: Vm): Promise<void> {
   await vm.sh(`
-lan() { # name, card of the host
+lan() { # name, card of the host, its address: one of its own, or udev gives it another one seconds later
   ip netns add "$1"
   ip -n "$1" link add name switch type bridge
   ip -n "$1" link set dev switch up
-  ip link add name "$2" type veth peer name uplink netns "$1"
+  ip link add name "$2" address "$3" type veth peer name uplink netns "$1"
   ip -n "$1" link set dev uplink master switch up
   ip link set dev "$2" up
   for last in ${nodes.join(" ")}; do
@@ -38,7 +41,7 @@ lan() { # name, card of the host
     ip -n "$1-$last" route add default via 192.168.2.1
   done
 }
-${sides.map((side) => `lan ${side} ${plugs[side].card}`).join("\n")}
+${sides.map((side) => `lan ${side} ${plugs[side].card} ${plugs[side].address}`).join("\n")}
 `);
 }
 

@@ -7,7 +7,9 @@ import type { Vm } from "./vm.ts";
  * until the next boot.
  */
 export async function settled(vm: Vm): Promise<Snapshot> {
-  await vm.sh("tries=0; while ip -6 addr show tentative | grep -q . && [ $tries -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done");
+  await vm.sh(
+    "tries=0; while ip -6 addr show tentative | grep -q . && [ $tries -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done",
+  );
   const { files, ...rest } = await vm.snapshot();
   return { ...rest, files: files.filter((line) => !/\/run\/hostnet(\/lock)?( |$)/.test(line)) };
 }

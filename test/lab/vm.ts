@@ -122,7 +122,7 @@ export async function startVm(options: StartOptions = {}): Promise<Vm> {
   const lab = readLab();
   const given = process.env.HOSTNET_VM;
   if (options.keepDisk || given === "fresh") return startOwn(lab, options.keepDisk ?? false);
-  const machine = readMachine(given || standing(lab).state, lab);
+  const machine = given ? readMachine(given) : readMachine(standing(lab).state, lab);
   if (given && !machine) throw new Error(`no machine of this lab runs by ${given}`);
   const release = machine && (given ? () => {} : takeLock(standing(lab).lock));
   if (!machine || !release) return startOwn(lab, false);

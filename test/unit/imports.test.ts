@@ -13,8 +13,12 @@ function sources(folder: string): string[] {
 
 /** Packages as they are, own files as paths from the root. */
 function imports(file: string): string[] {
-  const named = preProcessFile(readFileSync(file, "utf8"), true, true).importedFiles.map(({ fileName }) => fileName);
-  return named.map((name) => (name.startsWith(".") ? relative(process.cwd(), join(process.cwd(), dirname(file), name)) : name));
+  const named = preProcessFile(readFileSync(file, "utf8"), true, true).importedFiles.map(
+    ({ fileName }) => fileName,
+  );
+  return named.map((name) =>
+    name.startsWith(".") ? relative(process.cwd(), join(process.cwd(), dirname(file), name)) : name,
+  );
 }
 
 const all = [...sources("provider"), ...sources("sdk")];
@@ -40,17 +44,25 @@ test.each(kinds)("%s imports kind, schema, errors and formats, and nothing else"
   const own = `provider/${kind}/`;
   const allowed = /^(zod|node:(crypto|util)|provider\/(kind|schema|errors)|provider\/formats\/[\w-]+)$/;
   for (const file of sources(own)) {
-    expect(imports(file).filter((name) => !allowed.test(name) && !`${name}/`.startsWith(own) && !name.startsWith(own))).toEqual([]);
+    expect(
+      imports(file).filter(
+        (name) => !allowed.test(name) && !`${name}/`.startsWith(own) && !name.startsWith(own),
+      ),
+    ).toEqual([]);
   }
 });
 
 test("sdk takes formats, args, and the version from provider", () => {
   const allowed = /^provider\/(version|formats\/[\w-]+|[\w-]+\/args)$/;
-  const taken = sources("sdk").flatMap(imports).filter((name) => name.startsWith("provider/"));
+  const taken = sources("sdk")
+    .flatMap(imports)
+    .filter((name) => name.startsWith("provider/"));
   expect(taken.filter((name) => !allowed.test(name))).toEqual([]);
 });
 
 test("formats know no kind", () => {
-  const taken = sources("provider/formats").flatMap(imports).filter((name) => name.startsWith("provider/"));
+  const taken = sources("provider/formats")
+    .flatMap(imports)
+    .filter((name) => name.startsWith("provider/"));
   expect(taken.filter((name) => !/^provider\/(kind|schema|errors|formats\/[\w-]+)$/.test(name))).toEqual([]);
 });

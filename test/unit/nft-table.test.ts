@@ -348,7 +348,7 @@ describe("drift", () => {
   test("somebody's chain in our table", () => {
     const results = [said(listing(`${CHAINS}\tchain theirs {\n\t\tcounter accept\n\t}\n`)), said(LAN)];
     expect(nftTable.parse(results, last.desired, last).state!.chains!.theirs).toEqual({
-      rules: "counter accept",
+      rules: "counter accept\n",
     });
     expect(script(last.desired, results, last)).toEqual([
       "add table inet fw",

@@ -1,0 +1,133 @@
+import type { z } from "zod";
+import type { Outcome, Plan } from "../../provider/host/script";
+import type { Kind, Last, Observed, Query, Step } from "../../provider/kind";
+import type { Hosts } from "../../provider/lifecycle";
+
+/** A host of the test's own: a namespace of the lab's machine, or of this one. */
+export interface Bed extends Pick<Hosts, "at"> {
+  sh(script: string): string | Promise<string>;
+}
+
+const LISTING = `
+  ip -d -o addr | sed -E 's/^[0-9]+: //; s/(valid|preferred)_lft [0-9]+sec//g'
+  ip -d -o link | sed -E 's/^[0-9]+: //; / vrf table /s/link\\/ether [^ ]*//; s/promiscuity.*(numtxqueues|vrf)/\\1/'
+  for v in -4 -6; do ip $v -d rule; ip $v -N -d route show table all | sort; done`;
+
+/** All links, addresses, rules and routes of both families, told by ip alone, and our files. */
+export const snapshot = async (bed: Bed): Promise<string> =>
+  bed.sh(`${LISTING}\nfind /etc/hostnet -type f 2>/dev/null || :`);
+const listing: Query = { argv: ["sh", "-c", LISTING] };
+
+const change = (steps: readonly Step[], undo: readonly Step[]): Plan => ({
+  queries: [],
+  change: {
+    guard: "",
+    claims: [],
+    intent: [],
+    steps,
+    after: [],
+    record: [],
+    undo,
+    restore: [],
+  },
+});
+const running = (steps: readonly Step[]): Plan => change(steps, []);
+/** As a script undoes: each step, whatever becomes of the others. */
+const undoing = (steps: readonly Step[]): Plan => change([{ argv: ["false"] }], steps);
+
+/** All in one script, in order. */
+async function script(bed: Bed, plans: readonly Plan[]): Promise<Outcome[]> {
+  const host = bed.at({} as Parameters<Hosts["at"]>[0]);
+  const answers = await Promise.all(plans.map((plan) => host.submit(plan)));
+  return answers.map(({ outcome }) => outcome);
+}
+
+function results(outcome: Outcome | undefined) {
+  if (outcome?.type === "looked" || outcome?.type === "done") return outcome.results;
+  throw new Error(JSON.stringify(outcome));
+}
+const printed = (outcome: Outcome | undefined): string => results(outcome)[0]!.stdout;
+
+/** One change: from what the last apply left, if any, to what is wanted, or to nothing. */
+export interface Change<S extends z.ZodRawShape, F> {
+  readonly to?: z.output<z.ZodObject<S, z.core.$strict>>;
+  readonly last?: Last<S, F>;
+}
+
+/**
+ * The two laws of a change, for each of its steps: cut before it and run again, it ends where one run ends; cut before it
+ * and undone, everything is as it was.
+ */
+export async function obeysLaws<S extends z.ZodRawShape, F>(
+  bed: Bed,
+  kind: Kind<S, F>,
+  { to, last }: Change<S, F>,
+) {
+  const wanted = (to ?? last?.desired)!;
+  const queries = kind.query(wanted, last);
+  const read = (outcome: Outcome | undefined, before = last) => kind.parse(results(outcome), wanted, before);
+  const stepsFrom = (seen: Observed<S, F>, before = last) =>
+    to ? kind.ensure(to, seen, before) : kind.remove(seen, before!);
+
+  const [first, start] = await script(bed, [{ queries }, { queries: [listing] }]);
+  const [seen, before] = [read(first), printed(start)];
+  const steps = stepsFrom(seen);
+  // As the lifecycle undoes: ensure back to before, or remove where there was nothing.
+  const reached = { state: to, facts: seen.facts };
+  const target = { desired: wanted, facts: seen.facts, former: seen };
+  const undo = seen.state
+    ? kind.ensure({ ...seen.rest, ...seen.state }, reached, to && target)
+    : kind.remove(reached, target);
+  // A create that was cut has left its record, with what was found.
+  const again = last ?? { desired: wanted, former: { facts: seen.facts } };
+
+  const whole = await script(bed, [
+    running(steps),
+    { queries: [listing] },
+    undoing(undo),
+    { queries: [listing] },
+  ]);
+  const after = printed(whole[1]);
+  expect(whole[0]).toMatchObject({ type: "done" });
+  expect(after).not.toBe(before);
+  expect(printed(whole[3])).toBe(before);
+
+  for (let cut = 0; cut <= steps.length; cut += 1) {
+    const part = running(steps.slice(0, cut));
+    const half = await script(bed, [
+      part,
+      undoing(undo),
+      { queries: [listing] },
+      part,
+      { queries: kind.query(wanted, again) },
+    ]);
+    expect([cut, printed(half[2])]).toEqual([cut, before]);
+    const rest = stepsFrom(read(half[4], again), again);
+    const end = await script(bed, [
+      running(rest),
+      { queries: [listing] },
+      undoing(undo),
+      { queries: [listing] },
+    ]);
+    expect([cut, end[0]]).toMatchObject([cut, { type: "done" }]);
+    expect([cut, printed(end[1])]).toEqual([cut, after]);
+    expect([cut, printed(end[3])]).toEqual([cut, before]);
+  }
+  return steps.length;
+}
+
+/** Makes it so, and tells what an apply would leave in the state. */
+export async function applied<S extends z.ZodRawShape, F>(
+  bed: Bed,
+  kind: Kind<S, F>,
+  desired: z.output<z.ZodObject<S, z.core.$strict>>,
+): Promise<Last<S, F>> {
+  const former = kind.parse(results((await script(bed, [{ queries: kind.query(desired) }]))[0]), desired);
+  const queries = kind.query(desired);
+  const [done, seen] = await script(bed, [running(kind.ensure(desired, former)), { queries }]);
+  expect(done).toMatchObject({ type: "done" });
+  const last = { desired, former };
+  const { facts } = kind.parse(results(seen), desired);
+  const after = kind.parse(results(seen), desired, { ...last, facts });
+  return { ...last, facts: kind.keep?.(after.facts, former.facts) ?? after.facts };
+}
