@@ -6,7 +6,9 @@ type Fields = Readonly<Record<string, unknown>>;
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((v) => plain(v) ?? null);
   if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value).flatMap(([k, v]) => (v === undefined ? [] : [[k, plain(v) ?? null]]));
+    const entries = Object.entries(value).flatMap(([k, v]) =>
+      v === undefined ? [] : [[k, plain(v) ?? null]],
+    );
     return entries.length === 0 ? undefined : Object.fromEntries(entries);
   }
   return value ?? undefined;
@@ -40,7 +42,10 @@ function walk(path: string, wanted: unknown, found: unknown): string[] {
   }
   const lists = [wanted ?? [], found ?? []];
   if (lists.every(Array.isArray)) return byItem(path, lists[0] as unknown[], lists[1] as unknown[]);
-  if ([wanted, found].every((v) => v === undefined || typeof v === "string") && `${wanted}${found}`.includes("\n")) {
+  if (
+    [wanted, found].every((v) => v === undefined || typeof v === "string") &&
+    `${wanted}${found}`.includes("\n")
+  ) {
     return byItem(path, lines(wanted as string), lines(found as string));
   }
   if (found === undefined) return [`${path}: ${show(wanted)} is missing`];

@@ -56,7 +56,10 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     if (failures.length === 0 && own.desired && host.desired)
       failures.push(...claimOnce(own.desired, host.desired, news));
     // The connection stays as it was written: what stands in the state is what the program says.
-    const inputs = plain({ ...pick(news, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)), ...own.fields });
+    const inputs = plain({
+      ...pick(news, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)),
+      ...own.fields,
+    });
     return { inputs, failures };
   }
 

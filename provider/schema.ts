@@ -29,7 +29,10 @@ export function parseFields<S extends z.ZodRawShape>(
   let known = true;
   for (const key of Object.keys(raw)) {
     if (!Object.hasOwn(schema.shape, key) && raw[key] !== undefined) {
-      problems.push({ property: key, reason: `unknown field; known are ${Object.keys(schema.shape).join(", ")}` });
+      problems.push({
+        property: key,
+        reason: `unknown field; known are ${Object.keys(schema.shape).join(", ")}`,
+      });
     }
   }
   for (const [key, field] of Object.entries(schema.shape) as [string, z.ZodType][]) {
@@ -53,24 +56,58 @@ export function parseFields<S extends z.ZodRawShape>(
 
 function describe(key: string, issue: z.core.$ZodIssue, value: unknown): Problem[] {
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
-    // The branch that got furthest is the one the user meant.
+    // The branch that got furthest is the one the user meant; without a message of its own, one that takes this type.
     const depth = (branch: z.core.$ZodIssue[]) => Math.max(...branch.map((i) => i.path.length));
-    const best = [...issue.errors].sort((a, b) => depth(b) - depth(a))[0]!;
-    if (depth(best) > 0) {
-      return best.flatMap((i) => describe(key, { ...i, path: [...issue.path, ...i.path] } as z.core.$ZodIssue, value));
+    const mistyped = (branch: z.core.$ZodIssue[]) =>
+      depth(branch) === 0 && branch.some((i) => i.code === "invalid_type");
+    const best = [...issue.errors].sort(
+      (a, b) => depth(b) - depth(a) || Number(mistyped(a)) - Number(mistyped(b)),
+    )[0]!;
+    if (depth(best) > 0 || (isZods(issue) && !mistyped(best))) {
+      return best.flatMap((i) =>
+        describe(key, { ...i, path: [...issue.path, ...i.path] } as z.core.$ZodIssue, value),
+      );
     }
   }
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((k) => ({ property: propertyPath([key, ...issue.path, k]), reason: "unknown field" }));
+    return issue.keys.map((k) => ({
+      property: propertyPath([key, ...issue.path, k]),
+      reason: "unknown field",
+    }));
   }
   const at = issue.path.reduce<unknown>((v, part) => (v as Record<PropertyKey, unknown>)?.[part], value);
   const missing = at === undefined && issue.code === "invalid_type";
-  return [{ property: propertyPath([key, ...issue.path]), reason: missing ? "is required" : show(at, issue.path.at(-1)) + issue.message }];
+  return [
+    {
+      property: propertyPath([key, ...issue.path]),
+      reason: missing ? "is required" : show(at, issue.path.at(-1)) + worded(issue),
+    },
+  ];
+}
+
+/** Nobody wrote a message for it. */
+const isZods = (issue: z.core.$ZodIssue): boolean => issue.message.startsWith("Invalid input");
+
+const TYPES: Readonly<Record<string, string>> = {
+  array: "a list",
+  boolean: "true or false",
+  number: "a number",
+  object: "an object with fields",
+  record: "an object with a field for each name",
+  string: "a text",
+};
+
+/** A wrong type in the words of the user, who need not know zod's. */
+function worded(issue: z.core.$ZodIssue): string {
+  const branches = issue.code === "invalid_union" ? issue.errors.flat() : [issue];
+  const types = branches.flatMap((i) => (i.code === "invalid_type" ? (TYPES[i.expected] ?? []) : []));
+  return isZods(issue) && types.length > 0 ? `must be ${types.join(", or ")}` : issue.message;
 }
 
 const propertyPath = (parts: readonly PropertyKey[]): string =>
   parts.reduce<string>(
-    (path, part) => (typeof part === "number" ? `${path}[${part}]` : path === "" ? String(part) : `${path}.${String(part)}`),
+    (path, part) =>
+      typeof part === "number" ? `${path}[${part}]` : path === "" ? String(part) : `${path}.${String(part)}`,
     "",
   );
 
@@ -98,7 +135,10 @@ export function canonical(convert: (text: string) => string) {
 /** Name of a network interface: 1 to 15 bytes. The kernel takes more, but shells, files and `br%d` do not. */
 export const ifname = z
   .string()
-  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,14}$/, "is no interface name: 1 to 15 of A-Z a-z 0-9 _ . -, the first a letter")
+  .regex(
+    /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/,
+    "is no interface name: 1 to 15 of A-Z a-z 0-9 _ . -, the first a letter",
+  )
   .refine((name) => !["all", "default", "lo"].includes(name), "is reserved by the kernel");
 
 /** An interface's own address with its prefix length: 192.168.2.1/24, 2001:db8::1/64. */
@@ -114,7 +154,11 @@ export const mac = z
   .refine((text) => (Number.parseInt(text.slice(0, 2), 16) & 1) === 0, "is a multicast address");
 
 export const integer = (min: number, max: number) =>
-  z.number(`must be a number from ${min} to ${max}`).int(`must be a whole number from ${min} to ${max}`).min(min, `must be ${min} to ${max}`).max(max, `must be ${min} to ${max}`);
+  z
+    .number(`must be a number from ${min} to ${max}`)
+    .int(`must be a whole number from ${min} to ${max}`)
+    .min(min, `must be ${min} to ${max}`)
+    .max(max, `must be ${min} to ${max}`);
 
 /** Of a routing table. 253 to 255 are the kernel's default, main and local; 0 means "any". */
 export const tableId = integer(1, 4294967295).refine(

@@ -66,9 +66,9 @@ function guarded(connection: unknown): unknown {
   if (pulumi.Output.isInstance(connection) || connection instanceof Promise) {
     return pulumi.output(connection).apply(guarded);
   }
-  const given = Object.entries((connection ?? {}) as object).filter(
-    ([, value]) => value !== undefined && value !== null,
-  );
+  // Left to the check, which says what it must be.
+  if (typeof connection !== "object" || connection === null) return connection;
+  const given = Object.entries(connection).filter(([, value]) => value !== undefined && value !== null);
   return Object.fromEntries(
     given.map(([key, value]) => [
       key,

@@ -140,4 +140,3 @@ export class Stack {
     this.resources.delete(from);
   }
 }
-

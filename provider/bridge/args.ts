@@ -42,7 +42,10 @@ export interface BridgeFields {
   addresses?: string[];
   /** Routes through the bridge, in the main table, or in that of its `vrf`. */
   routes?: Route[];
-  /** Name of the VRF device that it is a member of. */
+  /**
+   * Name of the VRF device that it is a member of. When it changes the kernel takes the bridge down and up: its
+   * addresses and its own routes come back, routes that others lead through it do not.
+   */
   vrf?: string;
   /** Links that it takes in. Ports that others attach at run time, as a hypervisor does, are not touched. */
   ports?: (string | BridgePort)[];

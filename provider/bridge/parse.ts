@@ -28,7 +28,7 @@ export interface Facts {
   readonly members: Readonly<Record<string, Member>>;
   /** How a member was before it became one: it is given back so. */
   readonly found: Readonly<Record<string, { readonly up: boolean }>>;
-  /** Ports that others attached. */
+  /** Ports that others attached, and VLANs on top of it. */
   readonly taps: readonly string[];
   /** Routing table of its routes; absent when its VRF is. */
   readonly table?: number;
@@ -49,14 +49,18 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
   ]);
   return {
     own: showLink(d.name),
-    ...(!last && { machine: { argv: ["cat", "/etc/machine-id"], free: true } }),
+    // Also for one that we know: it may have gone from the host, and gets the address that it had.
+    ...(d.macAddress === undefined && { machine: { argv: ["cat", "/etc/machine-id"], free: true } }),
     ...(declared("routes") && { v4, v6 }),
     ...(vlans && { vlans: showVlans(d.name) }),
-    ...(last && { taps: { argv: ["ip", "-j", "link", "show", "master", d.name], free: true } }),
+    ...(last && { taps: { argv: ["sh", "-c", ATTACHED, "sh", d.name], free: true } }),
     ...(d.vrf !== undefined && { vrf: showLink(d.vrf) }),
     ...Object.fromEntries(ports),
   };
 }
+
+/** Its ports, and the VLANs and macvlans on top of it, which would go with it. */
+const ATTACHED = 'ip -o link show | grep -F -e " master $1 " -e "@$1:"; :';
 
 const showVlans = (name: string): Query => ({ argv: ["bridge", "-j", "vlan", "show", "dev", name] });
 
@@ -145,10 +149,9 @@ const asMember = (link: Link, { vlans, pvid }: ListedVlans): Member => ({
   pvid,
 });
 
-/** An absent bridge has none. */
 function attached(answer?: Result): string[] {
-  if (answer?.code !== 0) return [];
-  return (JSON.parse(answer.stdout || "[]") as { ifname?: string }[]).flatMap(({ ifname }) => ifname ?? []);
+  const lines = answer?.stdout.split("\n") ?? [];
+  return lines.flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
 }
 
 /** The VLANs that are declared and there, tagged as declared. */

@@ -38,7 +38,7 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
   ];
 }
 
-/** A bridge that still has others' ports is not deleted: that would cut off guests that nobody mentioned. */
+/** A bridge that still has others' ports or VLANs is not deleted: that would cut off guests that nobody mentioned. */
 export function blocked({ facts }: Seen): string | undefined {
   return facts.taps.length === 0 ? undefined : `${facts.taps.join(", ")} of others are still attached to it`;
 }

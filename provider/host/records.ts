@@ -32,7 +32,8 @@ const VOLATILE = "/run/hostnet/objects";
 const SHARED = "/etc/hostnet/shared";
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
-const file = (folder: string, kind: string, id: string): string => `${folder}/${digest(`${kind}/${id}`)}.json`;
+const file = (folder: string, kind: string, id: string): string =>
+  `${folder}/${digest(`${kind}/${id}`)}.json`;
 export const sharedFolder = (key: string): string => `${SHARED}/${digest(key)}`;
 
 /** The record is the first thing that every look reads, so that the guard of a change covers it. */
@@ -52,10 +53,13 @@ export function parseRecord(results: readonly Result[], what: string): HostRecor
   const newer = z.object({ format: z.number().gt(FORMAT), version: z.string() }).safeParse(value);
   if (newer.success) {
     const { version } = newer.data;
-    throw new HostnetError(`the record of ${what} was written by pulumi-hostnet ${version}, which is newer than this one: upgrade`);
+    throw new HostnetError(
+      `the record of ${what} was written by pulumi-hostnet ${version}, which is newer than this one: upgrade`,
+    );
   }
   const whole = record.safeParse(value);
-  if (!whole.success) throw new HostnetError(`the record of ${what} under /etc/hostnet is damaged; move it away to go on`);
+  if (!whole.success)
+    throw new HostnetError(`the record of ${what} under /etc/hostnet is damaged; move it away to go on`);
   const { format, version, ...rest } = whole.data;
   return rest;
 }
@@ -72,10 +76,7 @@ function json(text: string): unknown {
 export function writeRecord(value: HostRecord, persist: boolean, version: string): readonly File[] {
   const text = `${JSON.stringify({ format: FORMAT, version, ...value })}\n`;
   const [here, there] = persist ? [PERSISTENT, VOLATILE] : [VOLATILE, PERSISTENT];
-  return [
-    { path: file(here, value.kind, value.id), text },
-    { path: file(there, value.kind, value.id) },
-  ];
+  return [{ path: file(here, value.kind, value.id), text }, { path: file(there, value.kind, value.id) }];
 }
 
 export function removeRecord(kind: string, id: string): readonly File[] {
@@ -84,7 +85,11 @@ export function removeRecord(kind: string, id: string): readonly File[] {
 
 /** Who claims a shared setting, with which value, and what was found there first. */
 export interface Shared {
-  readonly claims: readonly { readonly incarnation: string; readonly owner: string; readonly value: string }[];
+  readonly claims: readonly {
+    readonly incarnation: string;
+    readonly owner: string;
+    readonly value: string;
+  }[];
   readonly former?: unknown;
 }
 
@@ -113,7 +118,13 @@ export function parseShared({ code, stdout, stderr }: Result, key: string): Shar
   return { claims: [...claims].map(([incarnation, claim]) => ({ incarnation, ...claim })), former };
 }
 
-export function claim(key: string, incarnation: string, owner: string, value: string, former: unknown): ClaimFile {
+export function claim(
+  key: string,
+  incarnation: string,
+  owner: string,
+  value: string,
+  former: unknown,
+): ClaimFile {
   return { folder: sharedFolder(key), incarnation, value, owner, former: JSON.stringify(former ?? null) };
 }
 

@@ -45,7 +45,13 @@ export type Outcome =
   | { readonly type: "done"; readonly results: readonly Result[] }
   /** The host no longer is as it was seen, or another resource claimed another value: look again. */
   | { readonly type: "missed" }
-  | { readonly type: "failed"; readonly step?: Step; readonly number: number; readonly result: Result; readonly undone: boolean }
+  | {
+      readonly type: "failed";
+      readonly step?: Step;
+      readonly number: number;
+      readonly result: Result;
+      readonly undone: boolean;
+    }
   | { readonly type: "not run" };
 
 const END = { done: 0, missed: 1, undone: 2, half: 3, late: 4, files: 5 } as const;
@@ -80,7 +86,8 @@ function fingerprint(queries: readonly Query[], frames: readonly Frame[]): strin
   return createHash("sha256").update(stable, "latin1").digest("hex");
 }
 
-const quote = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+const quote = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 const command = (argv: readonly string[]): string => argv.map(quote).join(" ");
 
 const PRELUDE = `umask 077
@@ -117,7 +124,9 @@ export function compile(plans: readonly Plan[], mark: string): Buffer {
     const run = `s ${n} ${command(step.argv)}`;
     const fed = step.stdin === undefined ? run : `${stored(step.stdin)} | ${run}`;
     const probes = [
-      ...(step.released ?? []).map((key) => `[ -n "$(ls ${quote(sharedFolder(key))} 2>/dev/null | grep -vx former)" ]`),
+      ...(step.released ?? []).map(
+        (key) => `[ -n "$(ls ${quote(sharedFolder(key))} 2>/dev/null | grep -vx former)" ]`,
+      ),
       ...(step.unless ? [`${command(step.unless)} >/dev/null 2>&1`] : []),
     ];
     return [...probes, fed].join(" || ");
@@ -130,12 +139,18 @@ export function compile(plans: readonly Plan[], mark: string): Buffer {
     return operation(n, plan, plan.change, looks, framed);
   });
   const changes = plans.some((plan) => plan.change);
-  const written = plans.flatMap(({ change }) => (change ? [...change.intent, ...change.record, ...change.restore] : []));
-  const folders = [...new Set(written.filter((file) => file.text !== undefined).map((file) => dirname(file.path)))];
+  const written = plans.flatMap(({ change }) =>
+    change ? [...change.intent, ...change.record, ...change.restore] : [],
+  );
+  const folders = [
+    ...new Set(written.filter((file) => file.text !== undefined).map((file) => dirname(file.path))),
+  ];
   const main = [
     folders.length > 0 ? `mkdir -p ${folders.map(quote).join(" ")} || exit 73` : "",
     ...plans.map((_, n) => `o${n}`),
-    changes ? "rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet 2>/dev/null" : "",
+    changes
+      ? "rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet 2>/dev/null"
+      : "",
     "return 0",
   ].filter((line) => line !== "");
   const body = `${PRELUDE}R=${mark} C=${quote(CUT)}
@@ -167,7 +182,9 @@ function operation(
   const claimed = change.claims.filter((claim) => claim.value !== undefined);
   const own = (claim: ClaimFile): string => quote(`${claim.folder}/${claim.incarnation}`);
   const ours = (folder: string): string =>
-    change.claims.flatMap((claim) => (claim.folder === folder ? [` -e ${quote(claim.incarnation)}`] : [])).join("");
+    change.claims
+      .flatMap((claim) => (claim.folder === folder ? [` -e ${quote(claim.incarnation)}`] : []))
+      .join("");
   const conflict = claimed.map(
     ({ folder, value }) =>
       `[ -z "$(ls ${quote(folder)} 2>/dev/null | grep -vxe former${ours(folder)} | ( cd ${quote(folder)} 2>/dev/null && xargs -r grep -LFxe ${quote(`value ${value}`)} ))" ]`,
@@ -254,10 +271,14 @@ export function outcomes(plans: readonly Plan[], mark: string, stdout: Buffer, s
 }
 
 function read(mark: string, stdout: Buffer, stderr: Buffer): Frame[] {
-  const pieces = (text: string, tail: string) =>
-    [...text.matchAll(new RegExp(`([^]*?)\\n${mark} (\\d+) ([a-z]+) (\\d+)${tail}\\n`, "g"))];
+  const pieces = (text: string, tail: string) => [
+    ...text.matchAll(new RegExp(`([^]*?)\\n${mark} (\\d+) ([a-z]+) (\\d+)${tail}\\n`, "g")),
+  ];
   const errors = new Map(
-    pieces(stderr.toString("latin1"), "").map(([, text, plan, phase, number]) => [`${plan} ${phase} ${number}`, text!]),
+    pieces(stderr.toString("latin1"), "").map(([, text, plan, phase, number]) => [
+      `${plan} ${phase} ${number}`,
+      text!,
+    ]),
   );
   const utf8 = (text: string): string => Buffer.from(text, "latin1").toString("utf8");
   return pieces(stdout.toString("latin1"), " (\\d+)").map(([, text, plan, phase, number, code]) => ({
@@ -265,6 +286,10 @@ function read(mark: string, stdout: Buffer, stderr: Buffer): Frame[] {
     phase: phase!,
     number: Number(number),
     raw: text!,
-    result: { code: Number(code), stdout: utf8(text!), stderr: utf8(errors.get(`${plan} ${phase} ${number}`) ?? "") },
+    result: {
+      code: Number(code),
+      stdout: utf8(text!),
+      stderr: utf8(errors.get(`${plan} ${phase} ${number}`) ?? ""),
+    },
   }));
 }

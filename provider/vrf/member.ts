@@ -25,18 +25,31 @@ export function enter(
     .filter((text) => !(tableOf(text) === table && declared.has(keyOf(text))));
   return [
     setLink(name, "master", vrf),
-    ...(member.up ? member.losable.flatMap((text) => restoreAddress(text, name)) : [setLink(name, "up")]),
+    setLink(name, "up"),
+    // A link that is down is not bounced, has no routes, and keeps its addresses.
+    ...(member.up ? member.losable.flatMap((text) => restoreAddress(text, name)) : []),
     ...(member.up ? routes.map((text) => restoreRoute(text, name)) : []),
   ];
 }
 
 /** Its declared addresses: those that were there before us stay when they leave the program. */
-export function addressSteps(wanted: Interface, now: Interface | undefined, facts: Facts): Step[] {
+export function addressSteps(
+  wanted: Interface,
+  now: Interface | undefined,
+  facts: Facts,
+  vrf: string,
+): Step[] {
   const { name } = wanted;
   const member = facts.members[name]!;
-  const there = now ? (now.addresses ?? []) : member.addresses;
+  // As the undo of a delete: it was seen inside, and has since lost what was not there before us.
+  const outside = member.master === vrf ? (facts.found[name] ?? member) : member;
+  const there = now ? (now.addresses ?? []) : outside.addresses;
   const missing = (wanted.addresses ?? []).filter((a) => !there.includes(a));
-  return [...missing.map((a) => addAddress(a, name)), ...without(name, stale(wanted, now, facts), member)];
+  const kept = [...new Set([...member.addresses, ...(wanted.addresses ?? [])])];
+  return [
+    ...missing.map((a) => addAddress(a, name)),
+    ...deleteAddresses(name, stale(wanted, now, facts), kept),
+  ];
 }
 
 const stale = (
@@ -49,14 +62,10 @@ const stale = (
       !wanted?.addresses?.includes(a) && !(found[now!.name] ?? members[now!.name])?.addresses.includes(a),
   );
 
-/** A deleted IPv4 address takes the others of its subnet along when it is the first of them. */
-function without(name: string, addresses: readonly string[], { addresses: all }: Member): Step[] {
-  const lost = (a: string) =>
-    !addresses.includes(a) && !a.includes(":") && addresses.some((gone) => sameSubnet(gone, a));
-  return [
-    ...addresses.map((a) => deleteAddress(a, name)),
-    ...all.filter(lost).map((a) => addAddress(a, name)),
-  ];
+/** A deleted IPv4 address takes the others of its subnet along when it is the first of them: they come back. */
+function deleteAddresses(name: string, gone: readonly string[], kept: readonly string[]): Step[] {
+  const lost = (a: string) => !a.includes(":") && !gone.includes(a) && gone.some((g) => sameSubnet(g, a));
+  return [...gone.map((a) => deleteAddress(a, name)), ...kept.filter(lost).map((a) => addAddress(a, name))];
 }
 
 /** Out with a link, as it was found: its own addresses and routes again, ours gone. */
@@ -78,7 +87,7 @@ export function leave(now: Interface, facts: Facts, vrf: string): Step[] {
   );
   return [
     batch([
-      ...without(name, ours, member),
+      ...deleteAddresses(name, ours, member.addresses),
       setLink(name, "nomaster"),
       ...(found.up ? [] : [setLink(name, "down")]),
       ...again.flatMap((text) => restoreAddress(text, name)),

@@ -39,7 +39,7 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
           ...ruleSteps(facts.rules),
           ...entered(entering).map((steps) => batch(steps)),
         ]),
-    ...wanted.flatMap((i) => addressSteps(i, inside(i.name), facts)),
+    ...wanted.flatMap((i) => addressSteps(i, inside(i.name), facts, d.name)),
     ...convergeRoutes(d.routes ?? [], standing(d, state, facts, moved), d.table),
   ];
 }

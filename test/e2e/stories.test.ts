@@ -176,9 +176,11 @@ test("a record lost, an object lost, both", async () => {
   await vm.sh("ip addr add 192.168.7.1/24 dev br-a");
   await project.up("--refresh");
 
+  const address = await vm.sh("cat /sys/class/net/br-a/address");
   await vm.sh("ip link del dev br-a");
   expect(await project.refresh()).toContain("it is missing on the host");
   await project.up();
+  expect(await vm.sh("cat /sys/class/net/br-a/address")).toBe(address);
   await vm.sh("ip -br addr show dev br-a | grep 192.168.7.1/24");
 
   await vm.sh("ip link del dev br-a; rm /etc/hostnet/objects/*");

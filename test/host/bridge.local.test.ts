@@ -55,6 +55,16 @@ test("a bridge lives its whole life", async () => {
   expect(host.sh("ls /etc/hostnet")).toBe("");
 }, 30_000);
 
+test("one that has gone from the host comes back with the address that it had", async () => {
+  const wanted = await inputs({ name: "br-gone" });
+  const { id, outs } = await provider.create(wanted);
+  host.sh("ip link del dev br-gone");
+  const { props } = await provider.read(id, outs);
+  const again = await provider.update(id, props!, wanted);
+  expect(again.outs.macAddress).toBe(outs.macAddress);
+  await provider.delete(id, again.outs);
+}, 30_000);
+
 async function life(first: object, second: object) {
   const { outs } = await provider.create(await inputs({ name: "br1", ...first }));
   return provider.update("br1", outs, await inputs({ name: "br1", ...second }));

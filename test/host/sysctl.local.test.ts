@@ -1,5 +1,6 @@
 import { lifecycle } from "../../provider/lifecycle";
 import { sysctl } from "../../provider/sysctl";
+import { keyAt, spreadOf } from "../../provider/sysctl/keys";
 import { LocalHost } from "../local-host";
 
 const host = new LocalHost();
@@ -76,6 +77,51 @@ test("forwarding goes back on every device, and takes its companion along", asyn
   await provider.delete("fwd2", second.outs);
   expect(snapshot()).toBe(before);
   expect(host.sh("ls -A /etc/hostnet")).toBe("");
+});
+
+test.each(["forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_linkdown"])(
+  "net.ipv6.conf.all.%s goes back on every device, the default, and one that was otherwise",
+  async (name) => {
+    const all = `/proc/sys/net/ipv6/conf/all/${name}`;
+    host.sh(`echo 1 >/proc/sys/net/ipv6/conf/v1/${name}`);
+    const before = snapshot();
+    const { id, outs } = await create("six", { [`net.ipv6.conf.all.${name}`]: 1 });
+    expect(
+      host.sh(`cat ${all} /proc/sys/net/ipv6/conf/default/${name} /proc/sys/net/ipv6/conf/v2.10/${name}`),
+    ).toBe("1\n1\n1\n");
+    // One device comes and one goes meanwhile.
+    host.sh("ip link add name w1 type veth peer name w2; ip link del dev x1 2>/dev/null || :");
+    await provider.delete(id, outs);
+    host.sh("ip link del dev w1");
+    expect(snapshot()).toBe(before);
+  },
+);
+
+test("every key that this kernel writes into other devices is known", () => {
+  const found = host.sh(`
+    for f in /proc/sys/net/ipv[46]/conf/all/*; do
+      old=$(cat $f 2>/dev/null) || continue
+      case $old in 0) new=1 ;; 1) new=0 ;; *) continue ;; esac
+      v1=\${f%/all/*}/v1/\${f##*/}
+      [ -e $v1 ] && echo $old >$v1 && echo $new >$f || continue
+      [ "$(cat $v1)" = $old ] || echo $f
+      echo $old >$f
+    done 2>/dev/null`);
+  const keys = found.trim().split("\n").map(keyAt);
+  expect(keys.length).toBeGreaterThan(3);
+  expect(keys.filter((key) => spreadOf(key) === undefined)).toEqual([]);
+});
+
+test("a device that goes between look and change is no failure", async () => {
+  host.sh("ip link add name x1 type veth peer name x2; echo 1 >/proc/sys/net/ipv4/conf/x1/forwarding");
+  const { id, outs } = await create("gone", { "net.ipv4.ip_forward": 1 });
+  host.around = (run, script) => {
+    if (script.includes("\na0() {")) host.sh("ip link del dev x1 2>/dev/null || :");
+    return run();
+  };
+  await provider.delete(id, outs);
+  host.around = (run) => run();
+  expect(value("ipv4/ip_forward")).toBe("0");
 });
 
 test("another value for a claimed key is refused, naming who claims it", async () => {

@@ -10,7 +10,7 @@ export interface Bed extends Pick<Hosts, "at"> {
 
 const LISTING = `
   ip -d -o addr | sed -E 's/^[0-9]+: //; s/(valid|preferred)_lft [0-9]+sec//g'
-  ip -d -o link | sed -E 's/^[0-9]+: //; / vrf table /s/link\\/ether [^ ]*//; s/promiscuity.*(numtxqueues|vrf)/\\1/'
+  ip -d -o link | sed -E 's/^[0-9]+: //; / vrf table /s/link.ether [^ ]*//; s/promiscuity.*(numtxqueues|vrf)/\\1/'
   for v in -4 -6; do ip $v -d rule; ip $v -N -d route show table all | sort; done`;
 
 /** All links, addresses, rules and routes of both families, told by ip alone, and our files. */
@@ -88,30 +88,19 @@ export async function obeysLaws<S extends z.ZodRawShape, F>(
     { queries: [listing] },
   ]);
   const after = printed(whole[1]);
-  expect(whole[0]).toMatchObject({ type: "done" });
+  expect(whole[0]).toEqual({ type: "done", results: [] });
   expect(after).not.toBe(before);
   expect(printed(whole[3])).toBe(before);
 
   for (let cut = 0; cut <= steps.length; cut += 1) {
     const part = running(steps.slice(0, cut));
-    const half = await script(bed, [
-      part,
-      undoing(undo),
-      { queries: [listing] },
-      part,
-      { queries: kind.query(wanted, again) },
-    ]);
+    const look = { queries: kind.query(wanted, again) };
+    const half = await script(bed, [part, undoing(undo), { queries: [listing] }, part, look]);
     expect([cut, printed(half[2])]).toEqual([cut, before]);
     const rest = stepsFrom(read(half[4], again), again);
-    const end = await script(bed, [
-      running(rest),
-      { queries: [listing] },
-      undoing(undo),
-      { queries: [listing] },
-    ]);
-    expect([cut, end[0]]).toMatchObject([cut, { type: "done" }]);
+    const end = await script(bed, [running(rest), { queries: [listing] }, undoing(undo)]);
+    expect([cut, end[0]]).toEqual([cut, { type: "done", results: [] }]);
     expect([cut, printed(end[1])]).toEqual([cut, after]);
-    expect([cut, printed(end[3])]).toEqual([cut, before]);
   }
   return steps.length;
 }
@@ -125,7 +114,7 @@ export async function applied<S extends z.ZodRawShape, F>(
   const former = kind.parse(results((await script(bed, [{ queries: kind.query(desired) }]))[0]), desired);
   const queries = kind.query(desired);
   const [done, seen] = await script(bed, [running(kind.ensure(desired, former)), { queries }]);
-  expect(done).toMatchObject({ type: "done" });
+  expect(done).toEqual({ type: "done", results: [] });
   const last = { desired, former };
   const { facts } = kind.parse(results(seen), desired);
   const after = kind.parse(results(seen), desired, { ...last, facts });

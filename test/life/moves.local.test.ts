@@ -14,13 +14,18 @@ beforeEach(() => {
   dev = new Stack("dev", () => ({ Bridge: lifecycle(bridge, host), Sysctl: lifecycle(sysctl, host) }));
 });
 afterEach(() => {
-  host.sh("ip -br link show type bridge | while read -r l _; do ip link del dev $l; done; rm -rf /etc/hostnet/*");
+  host.sh(
+    "ip -br link show type bridge | while read -r l _; do ip link del dev $l; done; rm -rf /etc/hostnet/*",
+  );
   host.sh("echo 0 >/proc/sys/net/ipv4/ip_forward");
 });
 
 const args = { addresses: ["10.1.0.1/24"], ageingTime: 60 };
 const on = { settings: { "net.ipv4.ip_forward": 1 } };
-const ifindex = (name: string) => host.sh(`cat /sys/class/net/${name}/ifindex 2>/dev/null || ip -o link show dev ${name} | cut -d: -f1`).trim();
+const ifindex = (name: string) =>
+  host
+    .sh(`cat /sys/class/net/${name}/ifindex 2>/dev/null || ip -o link show dev ${name} | cut -d: -f1`)
+    .trim();
 const owner = () => JSON.parse(host.sh("cat /etc/hostnet/objects/*")).owner;
 const forwarding = () => host.sh("cat /proc/sys/net/ipv4/ip_forward").trim();
 /** How many scripts went to the host meanwhile. */
@@ -36,7 +41,9 @@ test("nothing changed: no change, and no connection", async () => {
   const sent = await scripts(async () => {
     dev.run();
     await dev.up("Bridge", "lan", { addresses: ["10.1.0.1/24"], ageingTime: 60, up: true });
-    await dev.up("Sysctl", "s", { settings: { "net.ipv4.conf.lo.rp_filter": 0, "net.ipv4.ip_forward": "1" } });
+    await dev.up("Sysctl", "s", {
+      settings: { "net.ipv4.conf.lo.rp_filter": 0, "net.ipv4.ip_forward": "1" },
+    });
   });
   expect(dev.steps).toEqual(["create lan", "create s", "same lan", "same s"]);
   expect(sent).toBe(0);
@@ -61,7 +68,9 @@ describe("renamed with an alias", () => {
     await dev.up("Sysctl", "s", on);
     await dev.run().up("Sysctl", "t", on, { as: dev.urn("Sysctl", "s") });
     await dev.run().up("Sysctl", "t", { settings: { ...on.settings, "net.ipv4.conf.lo.rp_filter": 1 } });
-    expect(host.sh("grep -rh owner /etc/hostnet/shared").trim().split("\n")).toEqual([1, 2].map(() => `owner ${dev.urn("Sysctl", "t")}`));
+    expect(host.sh("grep -rh owner /etc/hostnet/shared").trim().split("\n")).toEqual(
+      [1, 2].map(() => `owner ${dev.urn("Sysctl", "t")}`),
+    );
     await dev.run().destroy("Sysctl", "t");
     expect(forwarding() + host.sh("ls -A /etc/hostnet")).toBe("0");
   });
@@ -163,27 +172,42 @@ describe("how the host is reached", () => {
 
   test("other credentials are an update without a connection, and stand in the outputs", async () => {
     await dev.up("Bridge", "lan", { ...args, connection: { ...reach, password: "old" } });
-    const connection = { ...reach, user: "admin", password: "new", hostKey: "ssh-ed25519 x", agentSocketPath: "/a", perDialTimeout: 3 };
-    expect(await scripts(() => dev.run().up("Bridge", "lan", { ...args, connection, ssh: { sudo: true } }))).toBe(0);
+    const connection = {
+      ...reach,
+      user: "admin",
+      password: "new",
+      hostKey: "ssh-ed25519 x",
+      agentSocketPath: "/a",
+      perDialTimeout: 3,
+    };
+    expect(
+      await scripts(() => dev.run().up("Bridge", "lan", { ...args, connection, ssh: { sudo: true } })),
+    ).toBe(0);
     expect(dev.steps.at(-1)).toBe("update lan");
     const state = dev.resources.get(dev.urn("Bridge", "lan"))!;
-    expect(state.outputs).toMatchObject({ connection, ssh: { sudo: true }, name: "lan", ifindex: Number(ifindex("lan")) });
+    expect(state.outputs).toMatchObject({
+      connection,
+      ssh: { sudo: true },
+      name: "lan",
+      ifindex: Number(ifindex("lan")),
+    });
     expect(JSON.stringify(state)).not.toContain('"old"');
     await dev.run().up("Bridge", "lan", { ...args, connection, ssh: { sudo: true } });
     expect(dev.steps.at(-1)).toBe("same lan");
   });
 
-  test.each([{ ...reach, host: "10.0.0.2" }, { ...reach, port: 2222 }, { ...reach, proxy: { host: "jump" } }])(
-    "another address looks for the machine there: %j",
-    async (connection) => {
-      await dev.up("Bridge", "lan", { ...args, connection: reach });
-      expect(await scripts(() => dev.run().up("Bridge", "lan", { ...args, connection }))).toBe(1);
-      host.machineId = "f".repeat(32);
-      const away = dev.run().up("Bridge", "lan", { ...args, connection: reach });
-      await expect(away).rejects.toThrow("another machine answers there");
-      host.machineId = "0123456789abcdef0123456789abcdef";
-    },
-  );
+  test.each([
+    { ...reach, host: "10.0.0.2" },
+    { ...reach, port: 2222 },
+    { ...reach, proxy: { host: "jump" } },
+  ])("another address looks for the machine there: %j", async (connection) => {
+    await dev.up("Bridge", "lan", { ...args, connection: reach });
+    expect(await scripts(() => dev.run().up("Bridge", "lan", { ...args, connection }))).toBe(1);
+    host.machineId = "f".repeat(32);
+    const away = dev.run().up("Bridge", "lan", { ...args, connection: reach });
+    await expect(away).rejects.toThrow("another machine answers there");
+    host.machineId = "0123456789abcdef0123456789abcdef";
+  });
 });
 
 describe("a field that leaves the program", () => {

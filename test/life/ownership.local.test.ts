@@ -18,15 +18,31 @@ beforeEach(async () => {
 });
 afterEach(() => host.close());
 
-const links = () => host.sh("ip -br link").split("\n").map((line) => line.split(/[ @]/)[0]).filter(Boolean);
+const links = () =>
+  host
+    .sh("ip -br link")
+    .split("\n")
+    .map((line) => line.split(/[ @]/)[0])
+    .filter(Boolean);
 /** The bridge as it is, but for the timers that run by themselves. */
-const shown = () => host.sh("ip -d -o link show dev lan; ip -o addr show dev lan").replaceAll(/_timer +[\d.]+|tentative/g, "");
-const records = () => host.sh("cat /etc/hostnet/objects/* 2>/dev/null || :").trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
+const shown = () =>
+  host.sh("ip -d -o link show dev lan; ip -o addr show dev lan").replaceAll(/_timer +[\d.]+|tentative/g, "");
+const records = () =>
+  host
+    .sh("cat /etc/hostnet/objects/* 2>/dev/null || :")
+    .trim()
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 const value = (key: string) => host.sh(`cat /proc/sys/net/${key}`).trim();
 const args = { addresses: ["10.1.0.1/24"], ageingTime: 60 };
 
 describe("an object that is there already", () => {
-  beforeEach(() => host.sh("ip link add name lan type bridge ageing_time 6000 && ip addr add 10.1.0.1/24 dev lan && ip link set dev lan up"));
+  beforeEach(() =>
+    host.sh(
+      "ip link add name lan type bridge ageing_time 6000 && ip addr add 10.1.0.1/24 dev lan && ip link set dev lan up",
+    ),
+  );
 
   test("is refused without adopt, and not touched", async () => {
     const before = shown();
@@ -49,7 +65,9 @@ describe("an object that is there already", () => {
   });
 
   test("is not taken over identical where something would change: the error says what", async () => {
-    await expect(dev.up("Bridge", "lan", { ...args, ageingTime: 90, stp: true, adopt: "identical" })).rejects.toThrow(
+    await expect(
+      dev.up("Bridge", "lan", { ...args, ageingTime: 90, stp: true, adopt: "identical" }),
+    ).rejects.toThrow(
       /adopt: "identical" takes over only what would not change, but stp: false instead of true; ageingTime: 60 instead of 90$/,
     );
     expect(records()).toEqual([]);
@@ -57,21 +75,35 @@ describe("an object that is there already", () => {
 
   test("is overwritten, and destroyed goes back to how it was found", async () => {
     host.sh("ip addr add 10.9.0.1/24 dev lan");
-    await dev.up("Bridge", "lan", { addresses: ["10.1.0.2/24"], ageingTime: 90, stp: true, mtu: 1400, ports: ["v1"], adopt: "overwrite" });
+    await dev.up("Bridge", "lan", {
+      addresses: ["10.1.0.2/24"],
+      ageingTime: 90,
+      stp: true,
+      mtu: 1400,
+      ports: ["v1"],
+      adopt: "overwrite",
+    });
     expect(shown()).toMatch(/mtu 1400 .*ageing_time 9000 stp_state 1/);
     await dev.run().up("Bridge", "lan", { addresses: ["10.1.0.2/24"], ageingTime: 120 });
     await dev.run().destroy("Bridge", "lan");
     expect(shown()).toMatch(/mtu 1500 .*ageing_time 6000 stp_state 0/);
     expect(host.sh("ip -o link show dev v1")).not.toContain("master");
     // The address that was neither ours nor in the program has never been touched.
-    expect(host.sh("ip -o -4 addr show dev lan").match(/10\.\d\.0\.\d/g)!.sort()).toEqual(["10.1.0.1", "10.9.0.1"]);
+    expect(
+      host
+        .sh("ip -o -4 addr show dev lan")
+        .match(/10\.\d\.0\.\d/g)!
+        .sort(),
+    ).toEqual(["10.1.0.1", "10.9.0.1"]);
   });
 });
 
 test("something else under the name is never taken for ours", async () => {
   host.sh("ip link add name lan type veth peer name lan2");
   for (const adopt of ["identical", "overwrite", undefined]) {
-    await expect(dev.run().up("Bridge", "lan", { ...args, adopt })).rejects.toThrow(/lan is there, but is no bridge: veth/);
+    await expect(dev.run().up("Bridge", "lan", { ...args, adopt })).rejects.toThrow(
+      /lan is there, but is no bridge: veth/,
+    );
   }
 });
 
@@ -102,7 +134,9 @@ describe("two stacks on one host", () => {
     host.sh("echo 1 >/proc/sys/net/ipv4/conf/v1/forwarding");
     await dev.up("Sysctl", "a", { settings: { "net.ipv4.ip_forward": 1 } });
     await prod.up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 1 } });
-    await expect(prod.run().up("Sysctl", "c", { settings: { "net.ipv4.conf.all.forwarding": 0 } })).rejects.toThrow(
+    await expect(
+      prod.run().up("Sysctl", "c", { settings: { "net.ipv4.conf.all.forwarding": 0 } }),
+    ).rejects.toThrow(
       `net.ipv4.ip_forward is wanted as 0 here, but as 1 by ${dev.urn("Sysctl", "a")}`.slice(0, 50),
     );
     await expect(prod.run().up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 0 } })).rejects.toThrow(
@@ -111,7 +145,10 @@ describe("two stacks on one host", () => {
     await dev.run().destroy("Sysctl", "a");
     expect(value("ipv4/ip_forward")).toBe("1");
     // Now it is alone, and may change its mind; what was found first is not forgotten.
-    await prod.run().up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 2 } }).catch(() => {});
+    await prod
+      .run()
+      .up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 2 } })
+      .catch(() => {});
     await prod.run().destroy("Sysctl", "b");
     expect(value("ipv4/ip_forward")).toBe("0");
     expect(value("ipv4/conf/v1/forwarding")).toBe("1");
@@ -124,9 +161,11 @@ test("two resources of one program for one object are refused in check", async (
   await expect(dev.up("Bridge", "other", { name: "lan" })).rejects.toThrow(
     `name: Bridge "lan" of dev.example is already declared by ${dev.urn("Bridge", "lan")}`,
   );
-  await dev.up("Bridge", "there", { name: "lan", connection: { host: "another.example" } }).catch((error: Error) => {
-    expect(error.message).not.toContain("already declared");
-  });
+  await dev
+    .up("Bridge", "there", { name: "lan", connection: { host: "another.example" } })
+    .catch((error: Error) => {
+      expect(error.message).not.toContain("already declared");
+    });
 });
 
 describe("lost", () => {
@@ -142,7 +181,9 @@ describe("lost", () => {
 
   test("the records: shown as drift, and written again", async () => {
     loseRecord();
-    expect((await dev.refresh("Bridge", "lan"))!.outputs.drift).toEqual(["its record is missing on the host"]);
+    expect((await dev.refresh("Bridge", "lan"))!.outputs.drift).toEqual([
+      "its record is missing on the host",
+    ]);
     expect(await dev.refresh("Sysctl", "s")).toBeUndefined();
     await again();
     expect(records()).toHaveLength(2);
@@ -166,7 +207,8 @@ describe("lost", () => {
   test("the record, of an object that has changed since: neither changed nor destroyed, with the way out", async () => {
     loseRecord();
     host.sh("ip link set dev lan type bridge ageing_time 9000");
-    const wayOut = /its record on the host is lost and it is no longer as it was left \(ageingTime: 90 instead of 60\): put it back by hand/;
+    const wayOut =
+      /its record on the host is lost and it is no longer as it was left \(ageingTime: 90 instead of 60\): put it back by hand/;
     await expect(dev.run().destroy("Bridge", "lan")).rejects.toThrow(wayOut);
     await expect(dev.run().up("Bridge", "lan", { ...args, stp: false })).rejects.toThrow(wayOut);
     expect(shown()).toContain("ageing_time 9000");
@@ -197,8 +239,12 @@ describe("lost", () => {
   test("a device of a setting: drift, and destroyed all the same", async () => {
     await dev.up("Sysctl", "dev", { settings: { "net.ipv4.conf.v1.rp_filter": 1 } });
     host.sh("ip link del dev v1");
-    expect((await dev.run().refresh("Sysctl", "dev"))!.outputs.drift).toEqual(["settings.net.ipv4.conf.v1.rp_filter: 1 is missing"]);
-    await expect(dev.run().up("Sysctl", "dev", { settings: { "net.ipv4.conf.v1.rp_filter": 1 } })).rejects.toThrow(
+    expect((await dev.run().refresh("Sysctl", "dev"))!.outputs.drift).toEqual([
+      "settings.net.ipv4.conf.v1.rp_filter: 1 is missing",
+    ]);
+    await expect(
+      dev.run().up("Sysctl", "dev", { settings: { "net.ipv4.conf.v1.rp_filter": 1 } }),
+    ).rejects.toThrow(
       /settings\.net\.ipv4\.conf\.v1\.rp_filter: the host has no such setting: its device, or the kernel module/,
     );
     await dev.destroy("Sysctl", "dev");
@@ -241,12 +287,15 @@ describe("another machine under the address", () => {
 
   test("a third machine is not the accepted one", async () => {
     reinstall();
-    await expect(dev.run().up("Bridge", "lan", { ...args, acceptMachine: "e".repeat(32) })).rejects.toThrow(recipe);
+    await expect(dev.run().up("Bridge", "lan", { ...args, acceptMachine: "e".repeat(32) })).rejects.toThrow(
+      recipe,
+    );
   });
 });
 
 test("persist decides where the record lies, and may change", async () => {
-  const where = () => host.sh("ls /etc/hostnet/objects /run/hostnet/objects 2>/dev/null | grep -o '/.*' || :").trim();
+  const where = () =>
+    host.sh("ls /etc/hostnet/objects /run/hostnet/objects 2>/dev/null | grep -o '/.*' || :").trim();
   await dev.up("Bridge", "lan", { ...args, persist: false });
   const files = () => host.sh("find /etc/hostnet /run/hostnet -name '*.json'").trim();
   expect(files()).toMatch(/^\/run\/hostnet\/objects\/\w+\.json$/);

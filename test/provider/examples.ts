@@ -10,7 +10,14 @@ export interface Example {
 }
 
 const routes = [
-  { destination: "10.2.0.0/16", gateway: "10.1.0.2", device: "eth1", source: "10.1.0.1", metric: 5, mtu: 1400 },
+  {
+    destination: "10.2.0.0/16",
+    gateway: "10.1.0.2",
+    device: "eth1",
+    source: "10.1.0.1",
+    metric: 5,
+    mtu: 1400,
+  },
   { destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 },
 ];
 
@@ -25,7 +32,10 @@ export const examples: readonly Example[] = [
       addresses: ["10.1.0.1/24", "2001:db8::1/64"],
       routes: [{ destination: "10.2.0.0/16", gateway: "10.1.0.2" }],
       vrf: "red",
-      ports: ["eth1", { name: "eth2", pvid: 10, vlans: [20, "30-40", { id: 50, untagged: true }], isolated: true, cost: 9 }],
+      ports: [
+        "eth1",
+        { name: "eth2", pvid: 10, vlans: [20, "30-40", { id: 50, untagged: true }], isolated: true, cost: 9 },
+      ],
       mtu: 1400,
       macAddress: "02:00:00:00:00:01",
       up: true,
@@ -48,7 +58,12 @@ export const examples: readonly Example[] = [
     code: "exports.handler=()=>require('pulumi-hostnet/v1').vrf;",
     deleteBeforeReplace: true,
     identity: ["name"],
-    args: { name: "red", table: 100, interfaces: ["eth1", { name: "eth2", addresses: ["10.1.0.1/24"] }], routes },
+    args: {
+      name: "red",
+      table: 100,
+      interfaces: ["eth1", { name: "eth2", addresses: ["10.1.0.1/24"] }],
+      routes,
+    },
   },
   {
     kind: "PolicyRoute",
@@ -83,11 +98,19 @@ export const examples: readonly Example[] = [
       family: "inet",
       name: "fw",
       chains: {
-        input: { type: "filter", hook: "input", priority: 0, policy: "drop", rules: ["ct state established accept", "tcp dport 22 accept"] },
+        input: {
+          type: "filter",
+          hook: "input",
+          priority: 0,
+          policy: "drop",
+          rules: ["ct state established accept", "tcp dport 22 accept"],
+        },
         other: { rules: ["counter name seen accept"] },
       },
       sets: { bad: { type: "ipv4_addr", elements: ["10.9.0.1", "10.9.0.2"] } },
-      maps: { to: { type: "inet_service", value: "ipv4_addr", elements: [{ element: "80", value: "10.1.0.2" }] } },
+      maps: {
+        to: { type: "inet_service", value: "ipv4_addr", elements: [{ element: "80", value: "10.1.0.2" }] },
+      },
       counters: { seen: {} },
       quotas: { much: { bytes: "100 mbytes", over: true } },
       limits: { slow: { rate: "10/second" } },

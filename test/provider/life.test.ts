@@ -45,7 +45,13 @@ afterAll(async () => {
 
 function news(kind: "Bridge" | "Sysctl", name: string, args: Props, connection: Props = {}): Props {
   return {
-    connection: { host: "127.0.0.1", port: server.port, hostKey: server.hostKey.public, agentSocketPath: "", ...connection },
+    connection: {
+      host: "127.0.0.1",
+      port: server.port,
+      hostKey: server.hostKey.public,
+      agentSocketPath: "",
+      ...connection,
+    },
     ...args,
     __provider: `exports.handler=()=>require('pulumi-hostnet/v1').${kind.toLowerCase()};`,
     __owner: `urn:pulumi:dev::net::pulumi-nodejs:dynamic/hostnet:${kind}::${name}`,
@@ -68,12 +74,19 @@ test("a whole life over one connection, with the password of the configuration, 
   expect(server.tcpConnections - connections).toBe(1);
   expect(server.attempts.filter((method) => method === "password")).toHaveLength(1);
   expect([lan!.id, wan!.id, on!.id]).toEqual(["lan", "wan", "on"]);
-  expect(spaces.sh("ip -o -4 addr show dev lan; cat /proc/sys/net/ipv4/ip_forward")).toMatch(/10\.1\.0\.1\/24.*\n1\n/);
+  expect(spaces.sh("ip -o -4 addr show dev lan; cat /proc/sys/net/ipv4/ip_forward")).toMatch(
+    /10\.1\.0\.1\/24.*\n1\n/,
+  );
 
   // What the engine keeps in clear: neither password nor undefined.
   const kept = JSON.stringify([lan, wan, on]);
   expect(kept).not.toContain("c4nary");
-  expect(lan!.outputs).toMatchObject({ __provider: expect.any(String), name: "lan", ifindex: expect.any(Number), drift: [] });
+  expect(lan!.outputs).toMatchObject({
+    __provider: expect.any(String),
+    name: "lan",
+    ifindex: expect.any(Number),
+    drift: [],
+  });
   expect(spaces.sh("grep -r '' /etc/hostnet /run/hostnet")).not.toContain("c4nary");
 
   const { inputs } = await provider.check({}, news("Bridge", "lan", { addresses: ["10.1.0.2/24"] }));
@@ -82,11 +95,21 @@ test("a whole life over one connection, with the password of the configuration, 
   spaces.sh("ip addr del 10.1.0.2/24 dev lan");
   const read = await provider.read("lan", updated);
   expect(read.outputs!.drift).toEqual(["addresses: 10.1.0.2/24 is missing"]);
-  expect(read.inputs).toMatchObject({ drift: ["addresses: 10.1.0.2/24 is missing"], __provider: inputs.__provider, connection: inputs.connection });
+  expect(read.inputs).toMatchObject({
+    drift: ["addresses: 10.1.0.2/24 is missing"],
+    __provider: inputs.__provider,
+    connection: inputs.connection,
+  });
   expect(JSON.stringify(read)).not.toContain("c4nary");
 
-  await Promise.all([provider.delete("lan", read.outputs!), provider.delete("wan", wan!.outputs), provider.delete("on", on!.outputs)]);
-  expect(spaces.sh("ip -br link; cat /proc/sys/net/ipv4/ip_forward; ls -A /etc/hostnet")).toMatch(/^lo .*\n0\n$/);
+  await Promise.all([
+    provider.delete("lan", read.outputs!),
+    provider.delete("wan", wan!.outputs),
+    provider.delete("on", on!.outputs),
+  ]);
+  expect(spaces.sh("ip -br link; cat /proc/sys/net/ipv4/ip_forward; ls -A /etc/hostnet")).toMatch(
+    /^lo .*\n0\n$/,
+  );
   expect(await provider.read("lan", read.outputs!)).toMatchObject({ id: "" });
   expect(server.tcpConnections - connections).toBe(1);
 });
@@ -111,7 +134,9 @@ test("an error names resource, host and reason, and no secret", async () => {
 });
 
 test("one call that fails does not end the process", async () => {
-  await expect(create("Sysctl", "s", { settings: { "net.nope": 1 } })).rejects.toThrow("settings.net.nope: the host has no such setting");
+  await expect(create("Sysctl", "s", { settings: { "net.nope": 1 } })).rejects.toThrow(
+    "settings.net.nope: the host has no such setting",
+  );
   const made = await create("Sysctl", "s", { settings: { "net.ipv4.ip_forward": 1 } });
   await provider.delete("s", made.outputs);
 });

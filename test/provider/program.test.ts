@@ -29,18 +29,30 @@ const inputs = ({ kind, code, args }: Example, more: Props = {}): Props => ({
   __owner: `urn:pulumi:dev::net::pulumi-nodejs:dynamic/hostnet:${kind}::r`,
   __resource: "r",
 });
-const own = ({ args }: Example, checked: Props): Props => Object.fromEntries(Object.entries(checked).filter(([key]) => key in args));
+const own = ({ args }: Example, checked: Props): Props =>
+  Object.fromEntries(Object.entries(checked).filter(([key]) => key in args));
 /** As after a create: the canonical inputs, and what the hidden output keeps. */
-const outputs = (example: Example, checked: Props): Props => ({ ...checked, drift: [], __last: { desired: own(example, checked), incarnation: "1", machineId: "2" } });
+const outputs = (example: Example, checked: Props): Props => ({
+  ...checked,
+  drift: [],
+  __last: { desired: own(example, checked), incarnation: "1", machineId: "2" },
+});
 
 /** Every place in a structure, as paths. */
 function places(value: unknown, path: (string | number)[] = []): (string | number)[][] {
-  const inner = Array.isArray(value) ? [...value.entries()] : typeof value === "object" && value !== null ? Object.entries(value) : [];
+  const inner = Array.isArray(value)
+    ? [...value.entries()]
+    : typeof value === "object" && value !== null
+      ? Object.entries(value)
+      : [];
   return [...(path.length > 0 ? [path] : []), ...inner.flatMap(([key, v]) => places(v, [...path, key]))];
 }
 function placed(value: unknown, [head, ...rest]: (string | number)[], what: unknown): unknown {
   if (head === undefined) return what;
-  const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<string | number, unknown>;
+  const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<
+    string | number,
+    unknown
+  >;
   copy[head] = placed(copy[head], rest, what);
   return copy;
 }
@@ -55,8 +67,19 @@ describe.each(examples.map((example) => [example.kind, example] as const))("%s",
     const news = inputs(example);
     const first = await provider.check({}, news);
     expect(first.failures).toEqual([]);
-    expect(first.inputs).toMatchObject({ connection: news.connection, ssh: news.ssh, adopt: "identical", __owner: news.__owner });
-    expect(Object.keys(first.inputs).sort()).toEqual(expect.arrayContaining(Object.keys(example.args).filter((key) => key !== "dormant").sort()));
+    expect(first.inputs).toMatchObject({
+      connection: news.connection,
+      ssh: news.ssh,
+      adopt: "identical",
+      __owner: news.__owner,
+    });
+    expect(Object.keys(first.inputs).sort()).toEqual(
+      expect.arrayContaining(
+        Object.keys(example.args)
+          .filter((key) => key !== "dormant")
+          .sort(),
+      ),
+    );
     expect(await provider.check(first.inputs, first.inputs)).toEqual(first);
   });
 
@@ -65,7 +88,9 @@ describe.each(examples.map((example) => [example.kind, example] as const))("%s",
     const olds = outputs(example, checked);
     const none = { changes: false, replaces: [], deleteBeforeReplace: example.deleteBeforeReplace };
     expect(await provider.diff(olds, checked)).toEqual(none);
-    expect(await provider.diff(olds, { ...checked, __owner: "urn:pulumi:dev::net::x", __resource: "y" })).toEqual(none);
+    expect(
+      await provider.diff(olds, { ...checked, __owner: "urn:pulumi:dev::net::x", __resource: "y" }),
+    ).toEqual(none);
     expect(await provider.diff({ ...olds, __provider: "exports.handler=()=>1;" }, checked)).toEqual(none);
   });
 
@@ -73,11 +98,18 @@ describe.each(examples.map((example) => [example.kind, example] as const))("%s",
     const { inputs: checked } = await provider.check({}, inputs(example));
     const olds = outputs(example, checked);
     for (const key of Object.keys(own(example, checked))) {
-      const others = [{ ...checked, [key]: "something else" }, Object.fromEntries(Object.entries(checked).filter(([k]) => k !== key))];
+      const others = [
+        { ...checked, [key]: "something else" },
+        Object.fromEntries(Object.entries(checked).filter(([k]) => k !== key)),
+      ];
       for (const news of others) {
         expect([key, await provider.diff(olds, news)]).toEqual([
           key,
-          { changes: true, replaces: example.identity.includes(key) ? [key] : [], deleteBeforeReplace: example.deleteBeforeReplace },
+          {
+            changes: true,
+            replaces: example.identity.includes(key) ? [key] : [],
+            deleteBeforeReplace: example.deleteBeforeReplace,
+          },
         ]);
       }
     }
@@ -95,7 +127,10 @@ describe.each(examples.map((example) => [example.kind, example] as const))("%s",
       { acceptMachine: "f".repeat(32) },
     ];
     for (const other of others) {
-      expect([other, await provider.diff(olds, { ...checked, ...other })]).toMatchObject([other, { changes: true, replaces: [] }]);
+      expect([other, await provider.diff(olds, { ...checked, ...other })]).toMatchObject([
+        other,
+        { changes: true, replaces: [] },
+      ]);
     }
   });
 
@@ -109,27 +144,46 @@ describe.each(examples.map((example) => [example.kind, example] as const))("%s",
     const { inputs: checked } = await provider.check({}, inputs(example));
     const olds = outputs(example, checked);
     const whole = inputs(example);
-    const paths = places(example.args).concat(places({ connection: whole.connection, ssh: whole.ssh }), [["adopt"], ["persist"], ["acceptMachine"], ["__owner"]]);
+    const paths = places(example.args).concat(places({ connection: whole.connection, ssh: whole.ssh }), [
+      ["adopt"],
+      ["persist"],
+      ["acceptMachine"],
+      ["__owner"],
+    ]);
     expect(paths.length).toBeGreaterThan(10);
     for (const path of paths) {
       const news = placed(inputs(example), path, UNKNOWN) as Props;
       const answer = await provider.check(checked, news);
       expect([path, answer.failures]).toEqual([path, []]);
-      const at = path.reduce<unknown>((value, key) => (value as Record<string | number, unknown>)[key], answer.inputs);
+      const at = path.reduce<unknown>(
+        (value, key) => (value as Record<string | number, unknown>)[key],
+        answer.inputs,
+      );
       expect([path, at]).toEqual([path, UNKNOWN]);
       const [field] = path as [string];
       if (field === "__owner") continue;
       expect([path, await provider.diff(olds, answer.inputs)]).toEqual([
         path,
-        { changes: true, replaces: example.identity.includes(field) ? [field] : [], deleteBeforeReplace: example.deleteBeforeReplace },
+        {
+          changes: true,
+          replaces: example.identity.includes(field) ? [field] : [],
+          deleteBeforeReplace: example.deleteBeforeReplace,
+        },
       ]);
     }
   });
 
   test("what is wrong is told on its property; nothing of it is sent, and nothing is thrown", async () => {
     const wrong = inputs(example, { nope: 1 });
-    const { failures } = await provider.check({}, { ...wrong, connection: { host: "h", hots: "x", password: 31337 } });
-    expect(failures.map((failure) => failure.split(":")[0]).sort()).toEqual(["connection.hots", "connection.password", "nope"]);
+    const { failures } = await provider.check(
+      {},
+      { ...wrong, connection: { host: "h", hots: "x", password: 31337 } },
+    );
+    expect(failures.map((failure) => failure.split(":")[0]).sort()).toEqual([
+      "connection.hots",
+      "connection.password",
+      "nope",
+    ]);
     expect(failures.join()).not.toContain("31337");
     const bare = { __provider: example.code, __owner: "urn:x", __resource: "r\n" };
     const { failures: none } = await provider.check({}, bare);
@@ -148,12 +202,16 @@ test("the name is the program's, else the old one, else the resource's: an alias
   const { inputs: olds } = await provider.check({}, nameless("lan"));
   expect((await provider.check(olds, nameless("office"))).inputs.name).toBe("lan");
   expect((await provider.check(olds, { ...nameless("office"), name: "wan" })).inputs.name).toBe("wan");
-  expect((await provider.check({}, nameless("no interface"))).failures).toEqual([expect.stringMatching(/^name: "no interface": is no interface name/)]);
+  expect((await provider.check({}, nameless("no interface"))).failures).toEqual([
+    expect.stringMatching(/^name: "no interface": is no interface name/),
+  ]);
 });
 
 test("a state of a foreign hand is refused in a sentence", async () => {
   const { inputs: checked } = await provider.check({}, inputs(examples[0]!));
-  await expect(provider.diff(checked, checked)).rejects.toThrow("the state of this resource was not written by pulumi-hostnet");
+  await expect(provider.diff(checked, checked)).rejects.toThrow(
+    "the state of this resource was not written by pulumi-hostnet",
+  );
 });
 
 test("check and diff load neither Pulumi nor SSH", () => {
@@ -182,5 +240,10 @@ test("check and diff load neither Pulumi nor SSH", () => {
 });
 
 test("nothing of all this was printed, but for the one error", () => {
-  expect(provider.output.replaceAll(/^.*the state of this resource was not written by pulumi-hostnet[^]*?(\n {4}at .*)+\n/gm, "")).toBe("");
+  expect(
+    provider.output.replaceAll(
+      /^.*the state of this resource was not written by pulumi-hostnet[^]*?(\n {4}at .*)+\n/gm,
+      "",
+    ),
+  ).toBe("");
 });

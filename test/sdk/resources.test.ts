@@ -1,7 +1,7 @@
 // The classes as a program uses them, against Pulumi's own mocks.
 import * as pulumi from "@pulumi/pulumi";
-import type { Args } from "../../sdk/resource";
 import { Bridge, type Connection, NftTable, PolicyRoute, Sysctl, Vrf } from "../../sdk";
+import type { Args } from "../../sdk/resource";
 import { examples } from "../provider/examples";
 
 type Props = Record<string, unknown>;
@@ -32,7 +32,11 @@ beforeAll(async () => {
   const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
   const register = monitor.registerResource.bind(monitor);
   monitor.registerResource = (request, callback) => {
-    sent.push({ type: request.getType(), name: request.getName(), inputs: request.getObject().toJavaScript() });
+    sent.push({
+      type: request.getType(),
+      name: request.getName(),
+      inputs: request.getObject().toJavaScript(),
+    });
     return register(request, callback);
   };
 });
@@ -44,11 +48,16 @@ beforeEach(() => {
 const known = <T>(output: pulumi.Output<T>): Promise<T> => new Promise((resolve) => output.apply(resolve));
 const classes = { Bridge, Vrf, PolicyRoute, NftTable, Sysctl } as unknown as Record<
   string,
-  new (name: string, args: object, opts?: pulumi.CustomResourceOptions) => pulumi.CustomResource
+  new (
+    name: string,
+    args: object,
+    opts?: pulumi.CustomResourceOptions,
+  ) => pulumi.CustomResource
 >;
 const host = { connection: { host: "10.0.0.5" } };
 /** How a secret is written on the wire. */
-const isSecret = (value: unknown): boolean => (value as Props)?.[pulumi.runtime.specialSigKey] === pulumi.runtime.specialSecretSig;
+const isSecret = (value: unknown): boolean =>
+  (value as Props)?.[pulumi.runtime.specialSigKey] === pulumi.runtime.specialSecretSig;
 async function made(resource: pulumi.CustomResource): Promise<Sent> {
   await known(resource.urn);
   return sent.at(-1)!;
@@ -63,7 +72,8 @@ test("type tokens and provider code, as they stand in users' state for ever", as
   expect(pinned).toEqual({
     "pulumi-nodejs:dynamic/hostnet:Bridge": "exports.handler=()=>require('pulumi-hostnet/v1').bridge;",
     "pulumi-nodejs:dynamic/hostnet:Vrf": "exports.handler=()=>require('pulumi-hostnet/v1').vrf;",
-    "pulumi-nodejs:dynamic/hostnet:PolicyRoute": "exports.handler=()=>require('pulumi-hostnet/v1').policyRoute;",
+    "pulumi-nodejs:dynamic/hostnet:PolicyRoute":
+      "exports.handler=()=>require('pulumi-hostnet/v1').policyRoute;",
     "pulumi-nodejs:dynamic/hostnet:NftTable": "exports.handler=()=>require('pulumi-hostnet/v1').nftTable;",
     "pulumi-nodejs:dynamic/hostnet:Sysctl": "exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",
   });
@@ -71,22 +81,29 @@ test("type tokens and provider code, as they stand in users' state for ever", as
 
 test("the classes that there are have an example here", async () => {
   const sdk = await import("../../sdk");
-  const resources = Object.entries(sdk).filter(([, value]) => typeof value === "function" && value.prototype instanceof pulumi.CustomResource);
+  const resources = Object.entries(sdk).filter(
+    ([, value]) => typeof value === "function" && value.prototype instanceof pulumi.CustomResource,
+  );
   expect(resources.map(([name]) => name).sort()).toEqual(examples.map(({ kind }) => kind).sort());
 });
 
-test.each(examples.map((example) => [example.kind, example] as const))("%s: what is given is sent, with the name and the URN, and nothing else", async (kind, { args }) => {
-  const { name, inputs } = await made(new classes[kind]!("some-name", { ...host, persist: false, ...args }));
-  expect(name).toBe("some-name");
-  const { __provider, ...rest } = inputs;
-  expect(rest).toEqual({
-    connection: { host: "10.0.0.5" },
-    persist: false,
-    ...args,
-    __owner: `urn:pulumi:dev::net::pulumi-nodejs:dynamic/hostnet:${kind}::some-name`,
-    __resource: "some-name",
-  });
-});
+test.each(examples.map((example) => [example.kind, example] as const))(
+  "%s: what is given is sent, with the name and the URN, and nothing else",
+  async (kind, { args }) => {
+    const { name, inputs } = await made(
+      new classes[kind]!("some-name", { ...host, persist: false, ...args }),
+    );
+    expect(name).toBe("some-name");
+    const { __provider, ...rest } = inputs;
+    expect(rest).toEqual({
+      connection: { host: "10.0.0.5" },
+      persist: false,
+      ...args,
+      __owner: `urn:pulumi:dev::net::pulumi-nodejs:dynamic/hostnet:${kind}::some-name`,
+      __resource: "some-name",
+    });
+  },
+);
 
 test("the owner is the URN, also below a component", async () => {
   class Site extends pulumi.ComponentResource {
@@ -114,7 +131,8 @@ describe("secrets of the connection", () => {
   };
   const wrapped = (inputs: Props) => {
     const { proxy, ...own } = inputs.connection as Props;
-    const secret = (of: object) => Object.entries(of).flatMap(([key, value]) => (isSecret(value) ? [key] : []));
+    const secret = (of: object) =>
+      Object.entries(of).flatMap(([key, value]) => (isSecret(value) ? [key] : []));
     return [isSecret(inputs.connection), secret(own), isSecret(proxy), secret(proxy as object)];
   };
   const expected = [false, ["password", "privateKey", "privateKeyPassword"], false, ["password"]];
@@ -123,7 +141,15 @@ describe("secrets of the connection", () => {
     ["plain", connection],
     ["an Output", pulumi.output(connection)],
     ["a promise", Promise.resolve(connection)],
-    ["with Outputs in it", { ...connection, host: pulumi.output("10.0.0.5"), password: pulumi.output("p1"), proxy: pulumi.output(connection.proxy) }],
+    [
+      "with Outputs in it",
+      {
+        ...connection,
+        host: pulumi.output("10.0.0.5"),
+        password: pulumi.output("p1"),
+        proxy: pulumi.output(connection.proxy),
+      },
+    ],
     ["with secrets in it", { ...connection, password: pulumi.secret("p1") }],
   ])("are wrapped one by one, and the host stays readable: %s", async (_how, given) => {
     const { inputs } = await made(new Bridge("b", { connection: given as Connection }));
@@ -133,7 +159,11 @@ describe("secrets of the connection", () => {
   });
 
   test("what is absent is not sent at all: a secret of nothing would arrive as null", async () => {
-    const { inputs } = await made(new Bridge("b", { connection: { host: "h", password: undefined, privateKey: undefined, proxy: undefined } }));
+    const { inputs } = await made(
+      new Bridge("b", {
+        connection: { host: "h", password: undefined, privateKey: undefined, proxy: undefined },
+      }),
+    );
     expect(inputs.connection).toEqual({ host: "h" });
   });
 
@@ -147,41 +177,66 @@ describe("outputs", () => {
   test("what the host adds", async () => {
     answer = { ifindex: 7, macAddress: "02:00:00:00:00:01", drift: ["mtu: 1 instead of 2"] };
     const lan = new Bridge("lan", { ...host, name: "br0", addresses: ["10.1.0.1/24"] });
-    expect(await known(pulumi.all([lan.name, lan.ifindex, lan.macAddress, lan.addresses, lan.drift]))).toEqual([
-      ...["br0", 7, "02:00:00:00:00:01", ["10.1.0.1/24"], ["mtu: 1 instead of 2"]],
-    ]);
+    expect(
+      await known(pulumi.all([lan.name, lan.ifindex, lan.macAddress, lan.addresses, lan.drift])),
+    ).toEqual([...["br0", 7, "02:00:00:00:00:01", ["10.1.0.1/24"], ["mtu: 1 instead of 2"]]]);
     answer = { name: "vrf", ifindex: 8, table: 100 };
     const vrf = new Vrf("vrf", { ...host, table: 100 });
     expect(await known(pulumi.all([vrf.name, vrf.ifindex, vrf.table]))).toEqual(["vrf", 8, 100]);
     answer = { name: "fw", listing: "table inet fw {\n}\n" };
     const table = new NftTable("fw", { ...host, family: "inet" });
-    expect(await known(pulumi.all([table.name, table.family, table.listing]))).toEqual(["fw", "inet", "table inet fw {\n}\n"]);
+    expect(await known(pulumi.all([table.name, table.family, table.listing]))).toEqual([
+      "fw",
+      "inet",
+      "table inet fw {\n}\n",
+    ]);
     answer = { name: "s", settings: { "net.ipv4.ip_forward": "1" } };
     const sysctl = new Sysctl("s", { ...host, settings: { "net/ipv4/ip_forward": 1 } });
-    expect(await known(pulumi.all([sysctl.name, sysctl.settings]))).toEqual(["s", { "net.ipv4.ip_forward": "1" }]);
+    expect(await known(pulumi.all([sysctl.name, sysctl.settings]))).toEqual([
+      "s",
+      { "net.ipv4.ip_forward": "1" },
+    ]);
     answer = { name: "r" };
     const rule = new PolicyRoute("r", { ...host, family: "ipv4", priority: 5, table: 7 });
-    expect(await known(pulumi.all([rule.name, rule.family, rule.priority, rule.table]))).toEqual(["r", "ipv4", 5, 7]);
+    expect(await known(pulumi.all([rule.name, rule.family, rule.priority, rule.table]))).toEqual([
+      "r",
+      "ipv4",
+      5,
+      7,
+    ]);
   });
 
-  test.each(examples.map(({ kind, args }) => [kind, args] as const))("%s: every declared output is one, also where the program does not give it", (kind, args) => {
-    const declared: Record<string, string[]> = {
-      Bridge: ["name", "ifindex", "macAddress", "addresses"],
-      Vrf: ["name", "table", "ifindex"],
-      PolicyRoute: ["name", "family", "priority", "table"],
-      NftTable: ["family", "name", "listing"],
-      Sysctl: ["name", "settings"],
-    };
-    const needed = ["table", "family", "priority", "settings"].filter((key) => key in args);
-    const resource = new classes[kind]!("o", { ...host, ...Object.fromEntries(needed.map((key) => [key, args[key]])) }) as unknown as Props;
-    for (const key of [...declared[kind]!, "drift"]) expect([key, pulumi.Output.isInstance(resource[key])]).toEqual([key, true]);
-  });
+  test.each(examples.map(({ kind, args }) => [kind, args] as const))(
+    "%s: every declared output is one, also where the program does not give it",
+    (kind, args) => {
+      const declared: Record<string, string[]> = {
+        Bridge: ["name", "ifindex", "macAddress", "addresses"],
+        Vrf: ["name", "table", "ifindex"],
+        PolicyRoute: ["name", "family", "priority", "table"],
+        NftTable: ["family", "name", "listing"],
+        Sysctl: ["name", "settings"],
+      };
+      const needed = ["table", "family", "priority", "settings"].filter((key) => key in args);
+      const resource = new classes[kind]!("o", {
+        ...host,
+        ...Object.fromEntries(needed.map((key) => [key, args[key]])),
+      }) as unknown as Props;
+      for (const key of [...declared[kind]!, "drift"])
+        expect([key, pulumi.Output.isInstance(resource[key])]).toEqual([key, true]);
+    },
+  );
 });
 
 test("an output of one is an input of the next", async () => {
   answer = { name: "br0" };
   const lan = new Bridge("lan", { ...host, name: "br0" });
   answer = {};
-  const { inputs } = await made(new NftTable("fw", { ...host, family: "inet", chains: { c: { rules: [pulumi.interpolate`iifname ${lan.name} accept`] } } } as unknown as Args<object> & { family: "inet" }));
+  const { inputs } = await made(
+    new NftTable("fw", {
+      ...host,
+      family: "inet",
+      chains: { c: { rules: [pulumi.interpolate`iifname ${lan.name} accept`] } },
+    } as unknown as Args<object> & { family: "inet" }),
+  );
   expect(JSON.stringify(inputs.chains)).toContain("iifname br0 accept");
 });

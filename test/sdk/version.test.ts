@@ -35,7 +35,10 @@ describe("the engine runs the provider code from the project's folder", () => {
   function install(found: string, v1 = true): void {
     mkdirSync(installed, { recursive: true });
     const exports = { "./package.json": "./package.json", ...(v1 && { "./v1": "./v1.js" }) };
-    writeFileSync(join(installed, "package.json"), JSON.stringify({ name: "pulumi-hostnet", version: found, exports }));
+    writeFileSync(
+      join(installed, "package.json"),
+      JSON.stringify({ name: "pulumi-hostnet", version: found, exports }),
+    );
     writeFileSync(join(installed, "v1.js"), "");
   }
 
@@ -61,6 +64,8 @@ describe("the engine runs the provider code from the project's folder", () => {
 
   test("of another version: it names both", () => {
     install("9.9.9");
-    expect(program()).toBe(`the project folder ${folder} has pulumi-hostnet 9.9.9, but the program uses ${version}. Run there: npm install pulumi-hostnet@${version}`);
+    expect(program()).toBe(
+      `the project folder ${folder} has pulumi-hostnet 9.9.9, but the program uses ${version}. Run there: npm install pulumi-hostnet@${version}`,
+    );
   });
 });

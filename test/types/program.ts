@@ -19,7 +19,13 @@ import {
 } from "../../sdk";
 
 // One connection object serves both packages: the same fields of the same types, no more and no fewer.
-type Same<A, B> = [A, B] extends [B, A] ? (keyof A extends keyof B ? (keyof B extends keyof A ? true : never) : never) : never;
+type Same<A, B> = [A, B] extends [B, A]
+  ? keyof A extends keyof B
+    ? keyof B extends keyof A
+      ? true
+      : never
+    : never
+  : never;
 export const same: [
   Same<Connection, types.input.remote.ConnectionArgs>,
   Same<ProxyConnection, types.input.remote.ProxyConnectionArgs>,
@@ -51,19 +57,29 @@ const lan = new Bridge("lan", {
   stp: yes,
   routes: [{ destination: text, gateway: text, metric: count }],
 });
-new Bridge("lan", { ...host, ports: ["eth1", text, { name: text, isolated: yes, vlans: [10, "20-30", { id: 40, untagged: true }] }] });
-new Vrf("v", { ...host, table: count, interfaces: [lan.name, { name: lan.name, addresses: ["10.0.0.1/8"] }] });
+new Bridge("lan", {
+  ...host,
+  ports: ["eth1", text, { name: text, isolated: yes, vlans: [10, "20-30", { id: 40, untagged: true }] }],
+});
+new Vrf("v", {
+  ...host,
+  table: count,
+  interfaces: [lan.name, { name: lan.name, addresses: ["10.0.0.1/8"] }],
+});
 new PolicyRoute("p", { ...host, family: "ipv4", priority: 100, fwmark: "0x64/0xff", table: count });
 new NftTable("n", { ...host, family: "inet", chains: { c: { rules: [nft`iifname ${lan.name} accept`] } } });
 
 // Outputs have the types of what the host says.
-export const outputs: [pulumi.Output<string>, pulumi.Output<number>, pulumi.Output<string>, pulumi.Output<string[]>] = [
-  lan.name,
-  lan.ifindex,
-  lan.macAddress,
-  lan.drift,
-];
-const sysctl = new Sysctl("s", { ...host, settings: { "net.ipv4.ip_forward": 1, "net.ipv4.tcp_rmem": text } });
+export const outputs: [
+  pulumi.Output<string>,
+  pulumi.Output<number>,
+  pulumi.Output<string>,
+  pulumi.Output<string[]>,
+] = [lan.name, lan.ifindex, lan.macAddress, lan.drift];
+const sysctl = new Sysctl("s", {
+  ...host,
+  settings: { "net.ipv4.ip_forward": 1, "net.ipv4.tcp_rmem": text },
+});
 export const settings: pulumi.Output<Record<string, string>> = sysctl.settings;
 
 // @ts-expect-error settings are needed

@@ -142,6 +142,18 @@ test("an address of others that was lost on the way comes back with its lifetime
   );
 });
 
+test("it is not deleted with what others have on it", () => {
+  const d = declare({});
+  const listed = said(
+    "7: tap0: <UP> mtu 1500 master br0 state UP\\\n8: br0.10@br0: <UP> mtu 1500 state UP\\\n",
+  );
+  const last = { desired: d, former: NOTHING };
+  const own = link("br0", { linkinfo: { info_kind: "bridge", info_data: DATA } });
+  const answers = bridge.query(d, last).map(({ argv }) => (argv[0] === "sh" ? listed : own));
+  const seen = bridge.parse(answers, d, last);
+  expect(bridge.blocked!(seen, last)).toBe("tap0, br0.10 of others are still attached to it");
+});
+
 test.each([
   [{ vlanFiltering: true, ports: [{ name: "p1", pvid: 10, vlans: ["5-20"] }] }, "hold 10, which is the pvid"],
   [{ up: false, routes: [{ destination: "10.0.0.0/8", gateway: "10.1.0.1" }] }, "need up: true"],

@@ -11,7 +11,10 @@ describe("same", () => {
     [null, undefined],
     [{ a: undefined }, {}],
     [[{ a: undefined, b: 1 }], [{ b: 1 }]],
-    [{ a: 1, b: 2 }, { b: 2, a: 1 }],
+    [
+      { a: 1, b: 2 },
+      { b: 2, a: 1 },
+    ],
   ])("%j and %j", (a, b) => expect([same(a, b), same(b, a)]).toEqual([true, true]));
 
   test.each([
@@ -20,7 +23,10 @@ describe("same", () => {
     ["", undefined],
     [0, false],
     ["1", 1],
-    [[1, 2], [2, 1]],
+    [
+      [1, 2],
+      [2, 1],
+    ],
     [[1], [1, 1]],
     [{ a: 1 }, { a: 1, b: 0 }],
     // A counter in an nft table has no options, and is one.
@@ -59,13 +65,28 @@ describe("difference, as a person reads it", () => {
     ["a number of items", ["1"], ["1", "1"], ["a: the order or number of items differs"]],
     ["a record", { x: "1", y: "1" }, { x: "0", y: "1" }, ["a.x: 0 instead of 1"]],
     ["a key", { x: "1" }, { y: "1" }, ["a.x: 1 is missing", "a.y: 1 is there"]],
-    ["a text in a record", { x: "one\ntwo\n", y: 1 }, { y: 1 }, ["a.x: one is missing", "a.x: two is missing"]],
+    [
+      "a text in a record",
+      { x: "one\ntwo\n", y: 1 },
+      { y: 1 },
+      ["a.x: one is missing", "a.x: two is missing"],
+    ],
     ["a list in a record", { x: [1, 2], y: 1 }, { x: [], y: 1 }, ["a.x: 1 is missing", "a.x: 2 is missing"]],
     ["an empty thing", { x: {}, y: { z: 1 } }, { y: { z: 1 } }, ["a.x is missing"]],
     ["a record in a record", { x: { y: [1, 2] } }, { x: { y: [1] } }, ["a.x.y: 2 is missing"]],
-    ["a line of a text", "one\ntwo\nthree\n", "one\nthree\nfour\n", ["a: two is missing", "a: four is there"]],
+    [
+      "a line of a text",
+      "one\ntwo\nthree\n",
+      "one\nthree\nfour\n",
+      ["a: two is missing", "a: four is there"],
+    ],
     ["a text that is not there", "one\ntwo\n", undefined, ["a: one is missing", "a: two is missing"]],
-    ["one thing more of an item", [{ name: "p1", isolated: true }], [{ name: "p1" }], ["a: p1 isolated=true is missing", "a: p1 is there"]],
+    [
+      "one thing more of an item",
+      [{ name: "p1", isolated: true }],
+      [{ name: "p1" }],
+      ["a: p1 isolated=true is missing", "a: p1 is there"],
+    ],
   ])("%s", (_name, wanted, found, lines) => expect(told(wanted, found)).toEqual(lines));
 
   test("only the keys asked for", () => {

@@ -44,6 +44,7 @@ describe("a rule as it is written", () => {
     ["Calling [toString] on an [Output<T>] is not supported.", /Output whose value is not known/],
     ["ip saddr example.com drop", /example\.com is a host name/],
     ["ip saddr != localhost drop", /localhost is a host name/],
+    ['ip saddr "example.com" drop', /^example\.com is a host name/],
     ["ip6 daddr { 2001:db8::1, db.internal } drop", /db\.internal is a host name/],
     ["tcp dport 80 dnat to web-1.lan:8080", /web-1\.lan:8080 is a host name/],
     ["dnat ip to backend", /backend is a host name/],

@@ -1,4 +1,11 @@
-import { inherits, ours, refuseForeignRecord, requireAdoption, requireMachine, requireUnchanged } from "../../provider/ownership";
+import {
+  inherits,
+  ours,
+  refuseForeignRecord,
+  requireAdoption,
+  requireMachine,
+  requireUnchanged,
+} from "../../provider/ownership";
 
 const urn = (text: string) => `urn:pulumi:${text}::pulumi-nodejs:dynamic/hostnet:Bridge::br0`;
 const note = { owner: urn("dev::net"), incarnation: "1" };
@@ -13,7 +20,11 @@ const verdict = (act: () => void): string => {
 
 test.each([
   ["the same resource", urn("dev::net"), true],
-  ["one that was renamed, or moved into a component", "urn:pulumi:dev::net::my:Lan$pulumi-nodejs:dynamic/hostnet:Bridge::lan", true],
+  [
+    "one that was renamed, or moved into a component",
+    "urn:pulumi:dev::net::my:Lan$pulumi-nodejs:dynamic/hostnet:Bridge::lan",
+    true,
+  ],
   ["another stack", urn("prod::net"), false],
   ["another project", urn("dev::other"), false],
   ["a stack whose name begins alike", urn("dev2::net"), false],
@@ -32,14 +43,20 @@ test.each([
 });
 
 test("a foreign record is refused, naming its owner", () => {
-  expect(verdict(() => refuseForeignRecord(note))).toBe(`it belongs to ${note.owner}: remove it there, or give this one another name`);
+  expect(verdict(() => refuseForeignRecord(note))).toBe(
+    `it belongs to ${note.owner}: remove it there, or give this one another name`,
+  );
 });
 
 test.each([
   [undefined, [], /^it exists on the host and is not ours: set adopt to "identical" or "overwrite"/],
   [undefined, ["mtu: 1 instead of 2"], /^it exists on the host and is not ours/],
   ["identical", [], /^goes ahead$/],
-  ["identical", ["mtu: 1 instead of 2", "up: x"], /^adopt: "identical" takes over only what would not change, but mtu: 1 instead of 2; up: x$/],
+  [
+    "identical",
+    ["mtu: 1 instead of 2", "up: x"],
+    /^adopt: "identical" takes over only what would not change, but mtu: 1 instead of 2; up: x$/,
+  ],
   ["overwrite", [], /^goes ahead$/],
   ["overwrite", ["mtu: 1 instead of 2"], /^goes ahead$/],
   ["yes", [], /only what would not change/],
@@ -49,7 +66,13 @@ test.each([
 
 test.each([
   ["the same machine", "a", "a", undefined, /^goes ahead$/],
-  ["another", "a", "b", undefined, /^another machine answers there \(machine-id b, was a\): .*replaceWith and deletedWith.*acceptMachine: "b"/],
+  [
+    "another",
+    "a",
+    "b",
+    undefined,
+    /^another machine answers there \(machine-id b, was a\): .*replaceWith and deletedWith.*acceptMachine: "b"/,
+  ],
   ["another, accepted", "a", "b", "b", /^goes ahead$/],
   ["another than the accepted", "a", "c", "b", /acceptMachine: "c"/],
   ["the same, another accepted", "a", "a", "b", /^goes ahead$/],
@@ -59,7 +82,10 @@ test.each([
 
 test.each([
   [[], /^goes ahead$/],
-  [["up: false instead of true"], /^its record on the host is lost and it is no longer as it was left \(up: false instead of true\).*pulumi state delete.*adopt: "overwrite"/],
+  [
+    ["up: false instead of true"],
+    /^its record on the host is lost and it is no longer as it was left \(up: false instead of true\).*pulumi state delete.*adopt: "overwrite"/,
+  ],
 ])("a lost record, and an object that differs in %j", (differences, message) => {
   expect(verdict(() => requireUnchanged(differences))).toMatch(message);
 });

@@ -1,5 +1,14 @@
 import fc from "fast-check";
-import { claim, parseRecord, parseShared, recordQueries, release, removeRecord, sharedQuery, writeRecord } from "../../provider/host/records";
+import {
+  claim,
+  parseRecord,
+  parseShared,
+  recordQueries,
+  release,
+  removeRecord,
+  sharedQuery,
+  writeRecord,
+} from "../../provider/host/records";
 import { version } from "../../provider/version";
 
 const record = {
@@ -12,9 +21,16 @@ const record = {
   former: { facts: { members: {} } },
 };
 const there = (stdout: string) => ({ code: 0, stdout, stderr: "" });
-const absent = { code: 1, stdout: "", stderr: "cat: /etc/hostnet/objects/x.json: No such file or directory\n" };
+const absent = {
+  code: 1,
+  stdout: "",
+  stderr: "cat: /etc/hostnet/objects/x.json: No such file or directory\n",
+};
 const text = (value: object) => `${JSON.stringify(value)}\n`;
-const parse = (...results: { code: number; stdout: string; stderr: string }[]) => () => parseRecord(results, 'Bridge "br0"');
+const parse =
+  (...results: { code: number; stdout: string; stderr: string }[]) =>
+  () =>
+    parseRecord(results, 'Bridge "br0"');
 
 describe("a record", () => {
   test("is written here, and taken away there", () => {
@@ -25,18 +41,29 @@ describe("a record", () => {
     expect(volatile!.path).toBe(other!.path);
     expect(gone).toEqual({ path: file!.path });
     expect(removeRecord("Bridge", "br0")).toEqual([{ path: file!.path }, { path: other!.path }]);
-    expect(recordQueries("Bridge", "br0").map(({ argv }) => argv)).toEqual([["cat", file!.path], ["cat", other!.path]]);
+    expect(recordQueries("Bridge", "br0").map(({ argv }) => argv)).toEqual([
+      ["cat", file!.path],
+      ["cat", other!.path],
+    ]);
   });
 
   test("has a file of its own, whatever its kind and id", () => {
-    const names = [["Bridge", "br0"], ["Bridge", "br1"], ["Vrf", "br0"], ["Bridge", "../../x"], ["NftTable", "inet/a b"]];
+    const names = [
+      ["Bridge", "br0"],
+      ["Bridge", "br1"],
+      ["Vrf", "br0"],
+      ["Bridge", "../../x"],
+      ["NftTable", "inet/a b"],
+    ];
     const paths = names.map(([kind, id]) => removeRecord(kind!, id!)[0]!.path);
     expect(new Set(paths).size).toBe(names.length);
     for (const path of paths) expect(path).toMatch(/^\/etc\/hostnet\/objects\/[0-9a-f]{32}\.json$/);
   });
 
   test("is read as it was written, in either place", () => {
-    const [{ text: written }] = writeRecord({ ...record, changing: true }, true, version) as unknown as [{ text: string }];
+    const [{ text: written }] = writeRecord({ ...record, changing: true }, true, version) as unknown as [
+      { text: string },
+    ];
     expect(written).toMatch(/^\{"format":1,"version":"[^"]+","kind":"Bridge","id":"br0",/);
     expect(written.indexOf("\n")).toBe(written.length - 1);
     expect(parse(there(written), absent)()).toEqual({ ...record, changing: true });
@@ -69,13 +96,19 @@ describe("a record", () => {
     ["without an owner", text({ ...record, format: 1, version: "0.1.0", owner: undefined })],
     ["with an incarnation of another type", text({ ...record, format: 1, version: "0.1.0", incarnation: 7 })],
   ])("that is damaged (%s) is named", (_how, stdout) => {
-    expect(parse(there(stdout), absent)).toThrow('the record of Bridge "br0" under /etc/hostnet is damaged; move it away to go on');
+    expect(parse(there(stdout), absent)).toThrow(
+      'the record of Bridge "br0" under /etc/hostnet is damaged; move it away to go on',
+    );
   });
 
   test("that cannot be read is an error, never an absence", () => {
     const denied = { code: 1, stdout: "", stderr: "cat: /etc/hostnet/objects/x.json: Permission denied\n" };
-    expect(parse(denied, absent)).toThrow(/^cannot read the record of Bridge "br0": cat: .*Permission denied$/);
-    expect(parse({ code: 127, stdout: "", stderr: "sh: cat: not found" }, absent)).toThrow("cannot read the record");
+    expect(parse(denied, absent)).toThrow(
+      /^cannot read the record of Bridge "br0": cat: .*Permission denied$/,
+    );
+    expect(parse({ code: 127, stdout: "", stderr: "sh: cat: not found" }, absent)).toThrow(
+      "cannot read the record",
+    );
   });
 });
 
@@ -85,7 +118,12 @@ describe("a shared setting", () => {
   /** As grep -r prints the files that the script writes. */
   const printed = (files: Record<string, string>): string =>
     Object.entries(files)
-      .flatMap(([name, content]) => content.replace(/\n$/, "").split("\n").map((line) => `${folder}/${name}:${line}\n`))
+      .flatMap(([name, content]) =>
+        content
+          .replace(/\n$/, "")
+          .split("\n")
+          .map((line) => `${folder}/${name}:${line}\n`),
+      )
       .join("");
   const file = ({ value, owner }: { value?: string; owner?: string }) => `value ${value}\nowner ${owner}\n`;
 
@@ -100,7 +138,12 @@ describe("a shared setting", () => {
       fc.property(fc.string({ unit: "grapheme-ascii" }), fc.jsonValue(), (word, former) => {
         const one = claim(key, "11", record.owner, `a/b: ${word.replaceAll("\n", "")}`, former);
         const two = claim(key, "22", `urn:x/y::z: ${word.replaceAll("\n", "")}`, "1", former);
-        const stdout = printed({ former: one.former!, "11": file(one), "22": file(two), ".new": "value half" });
+        const stdout = printed({
+          former: one.former!,
+          "11": file(one),
+          "22": file(two),
+          ".new": "value half",
+        });
         expect(parseShared(there(stdout), key)).toEqual({
           claims: [
             { incarnation: "11", owner: one.owner, value: one.value },
@@ -118,9 +161,9 @@ describe("a shared setting", () => {
   });
 
   test("that cannot be read is an error", () => {
-    expect(() => parseShared({ code: 2, stdout: "", stderr: "grep: /etc/hostnet/shared/x: Input/output error" }, key)).toThrow(
-      "cannot read who claims net.ipv4.ip_forward: grep: /etc/hostnet/shared/x: Input/output error",
-    );
+    expect(() =>
+      parseShared({ code: 2, stdout: "", stderr: "grep: /etc/hostnet/shared/x: Input/output error" }, key),
+    ).toThrow("cannot read who claims net.ipv4.ip_forward: grep: /etc/hostnet/shared/x: Input/output error");
     expect(() => parseShared({ code: 127, stdout: "", stderr: "" }, key)).toThrow("cannot read who claims");
   });
 });

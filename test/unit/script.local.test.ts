@@ -16,7 +16,14 @@ rmSync(join(folder, "ip"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const record = "/etc/hostnet/objects/a.json";
-const none: Omit<Change, "guard" | "steps"> = { claims: [], intent: [], after: [], record: [], undo: [], restore: [] };
+const none: Omit<Change, "guard" | "steps"> = {
+  claims: [],
+  intent: [],
+  after: [],
+  record: [],
+  undo: [],
+  restore: [],
+};
 
 describe.each([
   ["dash", ["dash"], ""],
@@ -37,16 +44,24 @@ describe.each([
     if (outcome.type !== "looked") throw new Error(outcome.type);
     return outcome;
   }
-  const files: Query = { argv: ["find", "/run/t", "/etc/hostnet", "-type", "f", "-exec", "grep", "-H", "", "{}", "+"] };
+  const files: Query = {
+    argv: ["find", "/run/t", "/etc/hostnet", "-type", "f", "-exec", "grep", "-H", "", "{}", "+"],
+  };
 
   /** A change as the lifecycle makes it: with the guard of a look a moment before. */
-  async function change(steps: readonly Step[], more: Partial<Change> = {}, queries: readonly Query[] = [files]) {
+  async function change(
+    steps: readonly Step[],
+    more: Partial<Change> = {},
+    queries: readonly Query[] = [files],
+  ) {
     const { guard } = await look(queries);
     return submit({ queries, change: { ...none, guard, steps, ...more } });
   }
 
   test("steps run in order, and the look afterwards sees them", async () => {
-    const outcome = await change([sh("echo a >/run/t/x"), sh("echo b >>/run/t/x")], { after: [{ argv: ["cat", "/run/t/x"] }] });
+    const outcome = await change([sh("echo a >/run/t/x"), sh("echo b >>/run/t/x")], {
+      after: [{ argv: ["cat", "/run/t/x"] }],
+    });
     expect(outcome).toEqual({ type: "done", results: [{ code: 0, stdout: "a\nb\n", stderr: "" }] });
   });
 
@@ -66,21 +81,64 @@ describe.each([
   });
 
   test("no word of a command means anything to the shell", async () => {
-    const hostile = ["", " ", "'", '"', "it's", "$(touch /run/t/canary)", "`touch /run/t/canary`", "a;touch /run/t/canary", "a\nb", "\\", "\\n", "*", "~", "-n", "#", "!", "é😀", "$HOME", "&", "|", ">", "(", "{a,b}", "%s", "\u0001", "a\tb"];
+    const hostile = [
+      "",
+      " ",
+      "'",
+      '"',
+      "it's",
+      "$(touch /run/t/canary)",
+      "`touch /run/t/canary`",
+      "a;touch /run/t/canary",
+      "a\nb",
+      "\\",
+      "\\n",
+      "*",
+      "~",
+      "-n",
+      "#",
+      "!",
+      "é😀",
+      "$HOME",
+      "&",
+      "|",
+      ">",
+      "(",
+      "{a,b}",
+      "%s",
+      "\u0001",
+      "a\tb",
+    ];
     const { results } = await look(hostile.map((word) => ({ argv: ["printf", "%s", word] })));
     expect(results.map(({ stdout }) => stdout)).toEqual(hostile);
-    const outcome = await change(hostile.map((word) => sh('printf "%s\\n" "$1" >>/run/t/x', word)), { after: [{ argv: ["cat", "/run/t/x"] }] });
-    expect(outcome).toMatchObject({ type: "done", results: [{ stdout: hostile.map((word) => `${word}\n`).join("") }] });
+    const outcome = await change(
+      hostile.map((word) => sh('printf "%s\\n" "$1" >>/run/t/x', word)),
+      { after: [{ argv: ["cat", "/run/t/x"] }] },
+    );
+    expect(outcome).toMatchObject({
+      type: "done",
+      results: [{ stdout: hostile.map((word) => `${word}\n`).join("") }],
+    });
     expect(host.sh("ls /run/t")).toBe("x\n");
   });
 
   test("stdin of a step is fed byte for byte", async () => {
-    const blobs = ["", "\n", "no newline", "\0\u0001\u007f", "é€😀\n\n", "'EOF'\nexit\n$(touch /run/t/canary)", "x".repeat(300_000)];
+    const blobs = [
+      "",
+      "\n",
+      "no newline",
+      "\0\u0001\u007f",
+      "é€😀\n\n",
+      "'EOF'\nexit\n$(touch /run/t/canary)",
+      "x".repeat(300_000),
+    ];
     const steps = blobs.map((stdin, n) => ({ ...sh('cat >"/run/t/$1"', String(n)), stdin }));
     const sums = { argv: ["sh", "-c", "cd /run/t; sha256sum *"] };
     const outcome = await change(steps, { after: [sums] });
     const { createHash } = await import("node:crypto");
-    const wanted = blobs.map((blob, n) => `${createHash("sha256").update(blob).digest("hex")}  ${n}\n`).join("");
+    const wanted = blobs
+      .map((blob, n) => `${createHash("sha256").update(blob).digest("hex")}  ${n}\n`)
+      .join("");
     expect(outcome).toMatchObject({ type: "done", results: [{ stdout: wanted }] });
   });
 
@@ -97,17 +155,29 @@ describe.each([
     const { guard } = await look([files]);
     host.sh("echo by hand >/run/t/hand");
     const intent = [{ path: record, text: "{}" }];
-    const plan = { ...none, guard, steps: [sh("touch /run/t/ran")], intent, record: intent, claims: [claim("k", "1", "me", "1", "0")] };
+    const plan = {
+      ...none,
+      guard,
+      steps: [sh("touch /run/t/ran")],
+      intent,
+      record: intent,
+      claims: [claim("k", "1", "me", "1", "0")],
+    };
     expect(await submit({ queries: [files], change: plan })).toEqual({ type: "missed" });
     expect(host.sh("cd /; find run/t etc/hostnet -type f")).toBe("run/t/hand\n");
   });
 
   test("what is free, and what iproute2 changes by itself, is no part of the guard", async () => {
-    const link = (state: string, more: string) => `[{"ifname":"br0",${more}"operstate":"${state}","linkinfo":{"info_data":{"gc_timer":${state.length}.01}}}]`;
+    const link = (state: string, more: string) =>
+      `[{"ifname":"br0",${more}"operstate":"${state}","linkinfo":{"info_data":{"gc_timer":${state.length}.01}}}]`;
     const queries = [{ argv: ["cat", "/run/t/link"] }, { argv: ["cat", "/run/t/free"], free: true }];
-    host.sh(`printf '%s' '${link("DOWN", '"flags":["NO-CARRIER","UP"],')}' >/run/t/link; echo 1 >/run/t/free`);
+    host.sh(
+      `printf '%s' '${link("DOWN", '"flags":["NO-CARRIER","UP"],')}' >/run/t/link; echo 1 >/run/t/free`,
+    );
     const { guard } = await look(queries);
-    host.sh(`printf '%s' '${link("UNKNOWN", '"flags":["UP","LOWER_UP"],')}' >/run/t/link; echo 2 >/run/t/free`);
+    host.sh(
+      `printf '%s' '${link("UNKNOWN", '"flags":["UP","LOWER_UP"],')}' >/run/t/link; echo 2 >/run/t/free`,
+    );
     expect((await submit({ queries, change: { ...none, guard, steps: [] } })).type).toBe("done");
     host.sh(`printf '%s' '${link("DOWN", '"flags":["NO-CARRIER"],')}' >/run/t/link`);
     expect((await submit({ queries, change: { ...none, guard, steps: [] } })).type).toBe("missed");
@@ -115,14 +185,30 @@ describe.each([
 
   test("the guard is one and the same here and there, whatever is printed", async () => {
     const word = fc.oneof(
-      fc.constantFrom('"operstate":', '"state":"UP"', '"gc_timer":1.2', '"carrier_changes":', '"tentative":true', '"UP"', '"root_id":"8000.a,b}c"x', '"state":"open'),
-      fc.constantFrom(..."[]{},\n\"\\: aé\u0001"),
+      fc.constantFrom(
+        '"operstate":',
+        '"state":"UP"',
+        '"gc_timer":1.2',
+        '"carrier_changes":',
+        '"tentative":true',
+        '"UP"',
+        '"root_id":"8000.a,b}c"x',
+        '"state":"open',
+      ),
+      fc.constantFrom(...'[]{},\n"\\: aé\u0001'),
       // Without NUL, which no tool prints, and which ends a line for busybox.
       fc.string({ unit: "binary", maxLength: 3 }).map((text) => text.replaceAll("\0", "")),
     );
-    const texts = fc.sample(fc.array(word, { maxLength: 12 }).map((list) => list.join("")), { numRuns: 150, seed: 7 });
+    const texts = fc.sample(
+      fc.array(word, { maxLength: 12 }).map((list) => list.join("")),
+      { numRuns: 150, seed: 7 },
+    );
     // As bytes, not all of them UTF-8: a link may carry an alias in any encoding.
-    const octal = texts.map((text, n) => [...Buffer.from(text, n % 2 ? "latin1" : "utf8")].map((b) => `\\${b.toString(8).padStart(3, "0")}`).join(""));
+    const octal = texts.map((text, n) =>
+      [...Buffer.from(text, n % 2 ? "latin1" : "utf8")]
+        .map((b) => `\\${b.toString(8).padStart(3, "0")}`)
+        .join(""),
+    );
     const plans = await Promise.all(
       octal.map(async (text) => {
         const queries = [{ argv: ["printf", text] }];
@@ -130,7 +216,9 @@ describe.each([
       }),
     );
     const outcomes = await Promise.all(plans.map(submit));
-    expect(outcomes.flatMap(({ type }, n) => (type === "done" ? [] : [JSON.stringify(texts[n])]))).toEqual([]);
+    expect(outcomes.flatMap(({ type }, n) => (type === "done" ? [] : [JSON.stringify(texts[n])]))).toEqual(
+      [],
+    );
   });
 
   test("a step that fails in the middle: the undo runs, and everything is as it was", async () => {
@@ -143,7 +231,13 @@ describe.each([
       restore: [{ path: record, text: "old\n" }],
       record: [{ path: record, text: "new\n" }],
     });
-    expect(outcome).toEqual({ type: "failed", step: steps[1], number: 2, result: { code: 4, stdout: "", stderr: "told\n" }, undone: true });
+    expect(outcome).toEqual({
+      type: "failed",
+      step: steps[1],
+      number: 2,
+      result: { code: 4, stdout: "", stderr: "told\n" },
+      undone: true,
+    });
     expect(host.sh("cd /; grep -r '' run/t etc/hostnet | sort")).toBe(before);
   });
 
@@ -191,7 +285,8 @@ describe.each([
 
   test("a bad member of a script touches no neighbour", async () => {
     const { guard } = await look([{ argv: ["true"] }]);
-    const make = (steps: Step[], queries: Query[] = [{ argv: ["true"] }]) => submit({ queries, change: { ...none, guard, steps } });
+    const make = (steps: Step[], queries: Query[] = [{ argv: ["true"] }]) =>
+      submit({ queries, change: { ...none, guard, steps } });
     const begin = host.scripts.length;
     const outcomes = await Promise.all([
       make([sh("touch /run/t/1")]),
@@ -209,11 +304,13 @@ describe.each([
     const key = "k";
     const at = sharedFolder(key);
     const value = "/run/t/value";
-    const take = (who: string, wanted: string): ClaimFile => claim(key, who, `urn:${who}`, wanted, { value: "0" });
+    const take = (who: string, wanted: string): ClaimFile =>
+      claim(key, who, `urn:${who}`, wanted, { value: "0" });
     const set = (wanted: string) => sh(`echo ${wanted} >${value}`);
     const back: Step = { ...set("0"), released: [key] };
     const claims = async () => parseShared((await look([sharedQuery(key)])).results[0]!, key);
-    const change1 = (steps: Step[], more: Partial<Change>) => change(steps, { undo: [set("0")], ...more }, [{ argv: ["true"] }]);
+    const change1 = (steps: Step[], more: Partial<Change>) =>
+      change(steps, { undo: [set("0")], ...more }, [{ argv: ["true"] }]);
     beforeEach(() => host.sh(`echo 0 >${value}`));
 
     test("three claim it at once, and the last one gives it back", async () => {
@@ -221,9 +318,15 @@ describe.each([
       const outcomes = await Promise.all(all.map((who) => change1([set("9")], { claims: [take(who, "9")] })));
       expect(outcomes.map(({ type }) => type)).toEqual(["done", "done", "done"]);
       const { claims: held, former } = await claims();
-      expect(held.map(({ incarnation, owner, value }) => [incarnation, owner, value]).sort()).toEqual(all.map((who) => [who, `urn:${who}`, "9"]));
+      expect(held.map(({ incarnation, owner, value }) => [incarnation, owner, value]).sort()).toEqual(
+        all.map((who) => [who, `urn:${who}`, "9"]),
+      );
       expect(former).toEqual({ value: "0" });
-      for (const [who, left] of [["2", "9"], ["1", "9"], ["3", "0"]] as const) {
+      for (const [who, left] of [
+        ["2", "9"],
+        ["1", "9"],
+        ["3", "0"],
+      ] as const) {
         await change1([back], { claims: [release(key, who)] });
         expect(host.sh(`cat ${value}`).trim()).toBe(left);
       }
@@ -231,7 +334,10 @@ describe.each([
     });
 
     test("of two values in one script, the first is taken and the second misses", async () => {
-      const outcomes = await Promise.all([change1([set("9")], { claims: [take("1", "9")] }), change1([set("8")], { claims: [take("2", "8")] })]);
+      const outcomes = await Promise.all([
+        change1([set("9")], { claims: [take("1", "9")] }),
+        change1([set("8")], { claims: [take("2", "8")] }),
+      ]);
       expect(outcomes.map(({ type }) => type)).toEqual(["done", "missed"]);
       expect(host.sh(`cat ${value}`)).toBe("9\n");
       expect((await claims()).claims.map(({ incarnation }) => incarnation)).toEqual(["1"]);
@@ -286,7 +392,10 @@ describe.each([
     const behind = { ...none, guard, steps: [sh("touch /run/t/y")] };
     host.around = (run, text) => run(Buffer.from(text, "latin1"), 1);
     try {
-      const outcomes = await Promise.all([submit({ queries: [files], change: slow }), submit({ queries: [files], change: behind })]);
+      const outcomes = await Promise.all([
+        submit({ queries: [files], change: slow }),
+        submit({ queries: [files], change: behind }),
+      ]);
       expect(outcomes).toEqual([expect.objectContaining(ended), { type: "not run" }]);
     } finally {
       host.around = (run) => run();

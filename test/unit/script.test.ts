@@ -99,7 +99,12 @@ exit
 add table inet it's
 delete table inet it's
 `);
-  const calls = text.slice(0, begin).split("\n").filter((line) => /^\S/.test(line) && !/^([a-z]\w*\(\) \{|\}|B=|D=|R=|umask|export|trap|#|owner|' )/.test(line));
+  const calls = text
+    .slice(0, begin)
+    .split("\n")
+    .filter(
+      (line) => /^\S/.test(line) && !/^([a-z]\w*\(\) \{|\}|B=|D=|R=|umask|export|trap|#|owner|' )/.test(line),
+    );
   expect(calls).toEqual(["'"]);
 });
 

@@ -38,7 +38,7 @@ function executable(path) {
   }
 }
 
-/** Runs a program to its end and returns its output; fails with the tail of what it said. */
+/** Runs a program to its end and returns its output; fails with what it said. */
 export function run(command, args, options = {}) {
   return new Promise((done, fail) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
@@ -54,8 +54,11 @@ export function run(command, args, options = {}) {
     child.on("error", fail);
     child.on("close", (code, signal) => {
       if (code === 0) return done(stdout);
-      const tail = all.trim().split("\n").slice(-30).join("\n");
-      fail(new Stop(`${command} ${args.join(" ")}\nended with ${signal ?? `code ${code}`}:\n${tail}`));
+      const lines = all.trim().split("\n");
+      const told = lines.length > 60 ? [...lines.slice(0, 30), "…", ...lines.slice(-30)] : lines;
+      fail(
+        new Stop(`${command} ${args.join(" ")}\nended with ${signal ?? `code ${code}`}:\n${told.join("\n")}`),
+      );
     });
   });
 }
