@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { difference, same } from "./compare";
-import { HostnetError, NotSent, UnknownOutcome } from "./errors";
+import { HostnetError, UnknownOutcome } from "./errors";
 import type { Answer } from "./host/commit";
 import {
   claim,
@@ -81,6 +81,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       }
       const { state, facts, rest, broken = [] } = seen.observed;
       const found = state !== undefined && !this.kind.setting;
+      // Another resource's is told as such, not offered for adoption.
+      this.refuseOtherValue(desired, seen, incarnation);
       if (found)
         requireAdoption(this.options.adopt, [...difference(desired, state, Object.keys(desired)), ...broken]);
       const former = { state: found ? state : undefined, rest, facts };
@@ -331,8 +333,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     } catch (error) {
       // Each round lets at least one of those that came together through, so it ends.
       if (error instanceof Crowded) return this.insist(attempt);
-      if (error instanceof Missed || error instanceof UnknownOutcome || error instanceof NotSent)
-        return attempt();
+      if (error instanceof Missed || error instanceof UnknownOutcome) return attempt();
       throw error;
     }
   }

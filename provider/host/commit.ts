@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { HostnetError } from "../errors";
+import { HostnetError, NotSent } from "../errors";
 import { compile, type Outcome, outcomes, type Plan } from "./script";
 import type { Greeting, Session } from "./session";
 
@@ -48,7 +48,11 @@ export class Commit {
         const session = await this.session();
         // Those that came while the connection was made go along.
         batch.push(...this.waiting.splice(0, MOST - batch.length));
-        await this.send(session, batch);
+        await this.send(session, batch).catch(async (error: unknown) => {
+          // The connection had gone before anything was sent: a new one may do.
+          if (!(error instanceof NotSent)) throw error;
+          await this.send(await this.session(), batch);
+        });
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }

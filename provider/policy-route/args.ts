@@ -16,6 +16,7 @@ import { canonicalMark, PROTOCOLS, range } from "./selectors";
 export interface PolicyRouteFields {
   /** A label, 1 to 100 characters: nothing on the host carries it. A change replaces the rule. @default the resource's name */
   name?: string;
+  /** Of the packets, and of every address here. */
   family: "ipv4" | "ipv6";
   /** 1 to 32765, the lower is asked first: 0 is the rule `local`, 32766 `main`, 32767 `default`. */
   priority: number;

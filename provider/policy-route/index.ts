@@ -10,6 +10,8 @@ export const policyRoute: Kind<typeof schema.shape, Facts> = {
   schema,
   refine,
   identity: ["name"],
+  // The rule is the same under another name, and the kernel holds it but once.
+  deleteBeforeReplace: true,
   id: (d) => d.name,
   query,
   parse,

@@ -1,6 +1,6 @@
 import { HostnetError } from "../errors";
 import { batch } from "../formats/link";
-import { convergeRoutes, deleteRoute } from "../formats/route";
+import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
 import type { Last, Observed, Step } from "../kind";
 import type { PolicyRoute, schema } from "./args";
 import type { Facts } from "./parse";
@@ -10,14 +10,16 @@ type Shape = typeof schema.shape;
 type Seen = Observed<Shape, Facts>;
 
 export function ensure(d: PolicyRoute, { state, facts }: Seen, last?: Last<Shape, Facts>): readonly Step[] {
-  const stays = state !== undefined && state.table === d.table && state.family === d.family;
-  const standing = stays ? (state.routes ?? []) : facts.table === d.table ? facts.ready : [];
-  const gone = stays ? [] : (state?.routes ?? facts.stale);
-  const table = state ? state.table : last?.desired.table;
+  const stays = state !== undefined && state.table === d.table;
+  // An undo goes by what was seen before the change: of another table, or of a rule that is gone since.
+  const rule = ruleOf(d);
+  const known = facts.table === d.table && (state !== undefined || !facts.near.some((r) => equal(r, rule)));
+  const standing = stays ? (state.routes ?? []) : known ? facts.ready : [];
+  const left = state && !stays ? state : { table: last?.desired.table, routes: known ? facts.stale : [] };
   return [
     ...(d.table === undefined ? [] : convergeRoutes(d.routes ?? [], standing, d.table)),
-    ...ruleSteps(ruleOf(d), state && ruleOf(state), facts),
-    ...(table === undefined ? [] : gone.map((r) => deleteRoute(r, table))),
+    ...ruleSteps(rule, state && ruleOf(state), facts),
+    ...routeDeletes(left),
   ];
 }
 
@@ -25,12 +27,14 @@ export function ensure(d: PolicyRoute, { state, facts }: Seen, last?: Last<Shape
 export function remove({ state, facts }: Seen, { desired }: Last<Shape, Facts>): readonly Step[] {
   const rule = state && ruleOf(state);
   if (rule) requireDistinct(rule, facts, [rule]);
-  const table = state ? state.table : desired.table;
   return [
     ...(rule ? [step("del", rule)] : []),
-    ...(table === undefined ? [] : (state?.routes ?? facts.ready).map((r) => deleteRoute(r, table))),
+    ...routeDeletes(state ?? { table: desired.table, routes: facts.ready }),
   ];
 }
+
+const routeDeletes = ({ table, routes = [] }: { table?: number; routes?: readonly Route[] }): Step[] =>
+  table === undefined ? [] : routes.map((r) => deleteRoute(r, table));
 
 const step = (verb: string, rule: Rule): Step => ({
   argv: ["ip", version(rule), "rule", verb, ...ruleWords(rule)],

@@ -10,53 +10,53 @@ export type RouteText = string;
  * bird, babel, openr, bgp, isis, ospf, rip, eigrp. A full BGP table must not travel with every look.
  */
 const BY_THEMSELVES = "proto (1|2|9|11|12|42|99|18[6-9]|192)";
+const OURS_OR_THE_KERNELS = "proto (2|210)";
 
-const LISTED = 'ip -N -o "$1" route show table all dev "$2" | grep -vE " $3( |$)"; :';
+const BETWEEN = "ipv6";
+const LISTING = `p=$1; shift; { ip -N -o -4 "$@"; echo ${BETWEEN}; ip -N -o -6 "$@"; } | grep -vE " $p( |$)"; :`;
 /** Not part of a guard: DHCP and others may change them at any time. */
-export const showRoutesOf = (name: string): readonly Query[] =>
-  ["-4", "-6"].map((version) => ({
-    argv: ["sh", "-c", LISTED, "sh", version, name, BY_THEMSELVES],
-    free: true,
-  }));
+const show = (without: string, ...filter: string[]): Query => ({
+  argv: ["sh", "-c", LISTING, "sh", without, "route", "show", "table", ...filter],
+  free: true,
+});
 
-const IN_TABLE = 'ip -N -o "$1" route show table "$2" | grep -vE " $3( |$)"; :';
-export const showRoutesIn = (table: number): readonly Query[] =>
-  ["-4", "-6"].map((version) => ({
-    argv: ["sh", "-c", IN_TABLE, "sh", version, String(table), BY_THEMSELVES],
-    free: true,
-  }));
-
-/** Of those of a table, the ones through a device, as its own listing would have them. */
-export const through = (routes: readonly RouteText[], dev: string, table: number): readonly RouteText[] =>
-  routes
-    .filter((text) => word(text, "dev") === dev)
-    .map((text) => inTable(text.replace(/ dev \S+/, ""), table));
-
-const FOREIGN = 'ip -N -o "$1" route show table "$2" | grep -m 1 -vE " proto (2|210)( |$)"; :';
-/** The first route in a table that is neither ours nor the kernel's. */
-export const showForeign = (table: number): readonly Query[] =>
-  ["-4", "-6"].map((version) => ({ argv: ["sh", "-c", FOREIGN, "sh", version, String(table)], free: true }));
+export const showRoutesOf = (dev: string): Query => show(BY_THEMSELVES, "all", "dev", dev);
+export const showRoutesIn = (table: number): Query => show(BY_THEMSELVES, String(table));
+/** All in a table that is neither ours nor the kernel's. */
+export const showForeign = (table: number): Query => show(OURS_OR_THE_KERNELS, String(table));
 
 const FLAGS = /^(linkdown|dead|pervasive|offload|trap|rt_offload|rt_trap|offload_failed|rt_offload_failed)$/;
+/** No such device or table, or a host without IPv6. */
+const NOTHING = /Cannot find device|FIB table does not exist|not supported/;
+const ROUTE = /^-\d (\d+ )?(default|[\da-f.:]+(\/\d+)?)( |$)/;
 
 /** One route a line, without what only the listing says. Gateways are reached by routes without one: those come first. */
-export function parseRoutesOf(results: readonly Result[], what: string): readonly RouteText[] {
-  const lines = results.flatMap(({ stdout, stderr }, n) => {
-    if (stderr !== "" && !/Cannot find device|FIB table does not exist/.test(stderr)) {
-      throw new Error(`ip could not show the routes of ${what}: ${stderr.trim()}`);
-    }
-    const version = n === 0 ? "-4" : "-6";
-    return stdout.split("\n").flatMap((line) => (line.trim() === "" ? [] : `${version} ${line.trim()}`));
-  });
-  const clean = lines.map((line) =>
-    line
-      .split(/\s+/)
-      .filter((word) => !FLAGS.test(word))
-      .map((word) => word.replace(/^(\d+)sec$/, "$1"))
-      .join(" "),
-  );
-  return [...clean.filter((text) => !/ via /.test(text)), ...clean.filter((text) => / via /.test(text))];
+export function parseRoutesOf({ stdout, stderr }: Result, what: string): readonly RouteText[] {
+  const [v4 = "", v6] = stdout.split(`${BETWEEN}\n`);
+  if (v6 === undefined || (stderr !== "" && !NOTHING.test(stderr))) {
+    throw new Error(`ip could not show the routes of ${what}: ${stderr.trim()}`);
+  }
+  const lines = (version: string, listed: string) =>
+    listed.split("\n").flatMap((line) => (line.trim() === "" ? [] : [clean(`${version} ${line}`)]));
+  const all = [...lines("-4", v4), ...lines("-6", v6)];
+  const odd = all.find((text) => !ROUTE.test(text));
+  if (odd !== undefined) throw new Error(`ip showed an odd route of ${what}: ${odd}`);
+  return [...all.filter((text) => !/ via /.test(text)), ...all.filter((text) => / via /.test(text))];
 }
+
+const clean = (line: string): RouteText =>
+  line
+    .trim()
+    .split(/\s+/)
+    .filter((word) => !FLAGS.test(word))
+    .map((word) => word.replace(/^(\d+)sec$/, "$1"))
+    .join(" ");
+
+/** Of those of a table, the ones through a device alone, as its own listing would have them. */
+export const through = (routes: readonly RouteText[], dev: string, table: number): readonly RouteText[] =>
+  routes
+    .filter((text) => word(text, "dev") === dev && !/ nexthop /.test(text))
+    .map((text) => inTable(text.replace(/ dev \S+/, ""), table));
 
 const word = (text: RouteText, name: string): string | undefined =>
   new RegExp(` ${name} (\\S+)`).exec(text)?.[1];
@@ -115,9 +115,10 @@ export const losable = (link: Link): readonly string[] =>
 /** With `nodad` it answers at once; a flag that it did not have is then taken away again. */
 export function restoreAddress(text: string, dev: string): readonly Step[] {
   const [address, ...options] = text.split(" ");
+  const v6 = address!.includes(":");
   const step = (verb: string, flags: readonly string[]) => ({
-    argv: ["ip", "-6", "addr", verb, address!, ...flags, "dev", dev],
+    argv: ["ip", v6 ? "-6" : "-4", "addr", verb, address!, ...flags, "dev", dev],
   });
-  if (options.includes("nodad")) return [step("replace", options)];
+  if (!v6 || options.includes("nodad")) return [step("replace", options)];
   return [step("replace", ["nodad", ...options]), step("change", options)];
 }

@@ -3,7 +3,7 @@ import { addAddress, batch, deleteAddress, setLink } from "../formats/link";
 import type { Step } from "../kind";
 import type { Interface } from "./args";
 import { inTable, keyOf, moveRoute, restoreAddress, restoreRoute, tableOf } from "./listed";
-import type { Facts, Member } from "./parse";
+import type { Facts } from "./parse";
 
 const MAIN = 254;
 
@@ -19,18 +19,28 @@ export function enter(
   declared: ReadonlySet<string>,
 ): Step[] {
   const member = (facts.members[name] ?? facts.guests[name])!;
-  const moves = (from: number) => from === MAIN || (member.master === vrf && from === facts.table);
-  const routes = member.routes
-    .map((text) => (moves(tableOf(text)) ? inTable(text, table) : text))
+  const inside = member.master === vrf;
+  // A hand that took it out has lost what the bounce takes: that is known from when it was found.
+  const known = inside ? [member] : [facts.found[name] ?? member, member];
+  const moved = (text: string) =>
+    tableOf(text) === MAIN || (inside && tableOf(text) === facts.table) ? inTable(text, table) : text;
+  const routes = known
+    .flatMap((m) => m.routes.map(moved))
     .filter((text) => !(tableOf(text) === table && declared.has(keyOf(text))));
+  const addresses = known.flatMap((m) => m.losable);
   return [
     setLink(name, "master", vrf),
     setLink(name, "up"),
     // A link that is down is not bounced, has no routes, and keeps its addresses.
-    ...(member.up ? member.losable.flatMap((text) => restoreAddress(text, name)) : []),
-    ...(member.up ? routes.map((text) => restoreRoute(text, name)) : []),
+    ...(member.up ? distinct(addresses, addressOf).flatMap((text) => restoreAddress(text, name)) : []),
+    ...(member.up ? distinct(routes, placeOf).map((text) => restoreRoute(text, name)) : []),
   ];
 }
+
+const addressOf = (text: string): string => text.split(" ")[0]!;
+const placeOf = (text: string): string => `${keyOf(text)} ${tableOf(text)}`;
+const distinct = (list: readonly string[], key: (text: string) => string): string[] =>
+  [...new Map([...list].reverse().map((text) => [key(text), text])).values()].reverse();
 
 /** Its declared addresses: those that were there before us stay when they leave the program. */
 export function addressSteps(
@@ -78,12 +88,11 @@ export function leave(now: Interface, facts: Facts, vrf: string): Step[] {
   const ours = stale(undefined, now, facts);
   const inside = member.master === vrf;
   const routes = member.routes.filter((text) => !(inside && tableOf(text) === facts.table));
-  const kept = new Set(routes.map((text) => `${keyOf(text)} ${tableOf(text)}`));
-  const moved = found.routes.filter((text) => tableOf(text) === MAIN && !kept.has(`${keyOf(text)} ${MAIN}`));
-  const address = (text: string) => text.split(" ")[0]!;
+  const kept = new Set(routes.map(placeOf));
+  const back = found.routes.filter((text) => tableOf(text) === MAIN && !kept.has(placeOf(text)));
   const again = (inside ? member : found).losable.filter(
     (text) =>
-      !ours.includes(address(text)) && (found.up || found.losable.map(address).includes(address(text))),
+      !ours.includes(addressOf(text)) && (found.up || found.losable.map(addressOf).includes(addressOf(text))),
   );
   return [
     batch([
@@ -93,6 +102,6 @@ export function leave(now: Interface, facts: Facts, vrf: string): Step[] {
       ...again.flatMap((text) => restoreAddress(text, name)),
       ...(found.up ? routes.map((text) => restoreRoute(text, name)) : []),
     ]),
-    ...(found.up ? moved.map((text) => moveRoute(text, name)) : []),
+    ...(found.up ? back.map((text) => moveRoute(text, name)) : []),
   ];
 }

@@ -31,6 +31,8 @@ export interface Facts {
   /** What the device has now. Absent when it is. */
   readonly table?: number;
   readonly up: boolean;
+  /** Its own, as 127.0.0.1/8: others', for the device to have them again when it is made again. */
+  readonly addresses: readonly string[];
   /** Absent ones do not exist on the host. */
   readonly members: Readonly<Record<string, Member>>;
   /** How a member was before it became one: it is given back so. */
@@ -71,18 +73,17 @@ export function query(d: Vrf, last?: Last<Shape, Facts>): readonly Query[] {
       argv: ["ip", "-N", "-j", version, "rule", "list", "l3mdev"],
       free: true,
     })),
-    ...showForeign(d.table),
-    ...showRoutesIn(last?.desired.table ?? d.table),
-    ...memberNames(d, last).flatMap((name) => [showLink(name), ...showRoutesOf(name)]),
+    showForeign(d.table),
+    showRoutesIn(last?.desired.table ?? d.table),
+    ...memberNames(d, last).flatMap((name) => [showLink(name), showRoutesOf(name)]),
     ...showRoutesTo(routePlaces(d, last)),
   ];
 }
 
-type Nine = [Result, Result, Result, Result, Result, Result, Result, Result, Result, ...Result[]];
+type Seven = [Result, Result, Result, Result, Result, Result, Result, ...Result[]];
 
 export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Facts>): Observed<Shape, Facts> {
-  const [own, vrfs, inside, rule4, rule6, foreign4, foreign6, table4, table6, ...rest] =
-    results as Result[] as Nine;
+  const [own, vrfs, inside, rule4, rule6, foreign, inTable, ...rest] = results as Result[] as Seven;
   const link = parseLink(own, d.name);
   if (link && link.type !== "vrf")
     throw new HostnetError(`${d.name} is there, but is no VRF: ${link.type ?? "a NIC"}`);
@@ -90,19 +91,21 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
   const names = memberNames(d, last);
   const members = Object.fromEntries(
     names.flatMap((name, n) => {
-      const member = parseLink(rest[3 * n]!, name);
-      return member
-        ? [[name, asMember(member, parseRoutesOf(rest.slice(3 * n + 1, 3 * n + 3), name))] as const]
-        : [];
+      const member = parseLink(rest[2 * n]!, name);
+      return member ? [[name, asMember(member, parseRoutesOf(rest[2 * n + 1]!, name))] as const] : [];
     }),
   );
-  const tableRoutes = parseRoutesOf([table4, table6], `table ${table}`);
-  const listed = parseRoutesTo(rest.slice(3 * names.length), routePlaces(d, last));
+  const tableRoutes = parseRoutesOf(inTable, `table ${table}`);
+  const user = userOf(d, parseLinks(vrfs), parseRoutesOf(foreign, `table ${d.table}`));
+  const listed = parseRoutesTo(rest.slice(2 * names.length), routePlaces(d, last));
   const routesIn = (id: number) => present(eitherRoutes(d, last), id, listed);
   const facts: Facts = {
     ifindex: link?.ifindex,
     table,
     up: link?.up ?? false,
+    addresses: (link?.addresses ?? [])
+      .filter(({ scope }) => scope !== "link")
+      .map(({ address, options }) => [address, ...options].join(" ")),
     members,
     found: foundFirst(members, last),
     guests: Object.fromEntries(
@@ -110,7 +113,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
         .filter(({ name }) => !names.includes(name))
         .map((guest) => [guest.name, asMember(guest, through(tableRoutes, guest.name, table ?? d.table))]),
     ),
-    taken: table === d.table ? undefined : user(d, parseLinks(vrfs), [foreign4, foreign6]),
+    taken: table === d.table ? undefined : user,
     strays: table === d.table ? [] : routesIn(d.table),
     rules: { ipv4: hasRule(rule4), ipv6: hasRule(rule6) },
   };
@@ -153,15 +156,16 @@ function foundFirst(members: Facts["members"], last?: Last<Shape, Facts>): Facts
   );
 }
 
-function user(d: Vrf, vrfs: readonly Link[], foreign: readonly Result[]): string | undefined {
+function userOf(d: Vrf, vrfs: readonly Link[], [route]: readonly RouteText[]): string | undefined {
   const other = vrfs.find(({ name, data }) => name !== d.name && data.table === d.table);
   if (other) return `the VRF ${other.name}`;
-  const [route] = parseRoutesOf(foreign, `table ${d.table}`);
   return route && `another tool, which has put a route there: ${route.replace(/^-\d /, "")}`;
 }
 
 /** Any that sends every packet to the VRFs, at whatever priority. */
 function hasRule({ code, stdout, stderr }: Result): boolean {
+  // A host without IPv6 needs none.
+  if (code !== 0 && /not supported/.test(stderr)) return true;
   if (code !== 0) throw new Error(`ip could not show the rules: ${stderr.trim()}`);
   const rules = JSON.parse(stdout || "[]") as Record<string, unknown>[];
   return rules.some(

@@ -31,7 +31,7 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
   return [
     ...(state && made ? (state.routes ?? []).map((r) => deleteRoute(r, state.table)) : []),
     ...leaving.flatMap((i) => leave(i, facts, d.name)),
-    ...(made ? deviceSteps(d, state, entered([...Object.keys(facts.guests), ...entering])) : []),
+    ...(made ? deviceSteps(d, { state, facts }, entered([...Object.keys(facts.guests), ...entering])) : []),
     ...(made
       ? []
       : [
@@ -84,10 +84,12 @@ function lastMembers(
 const deleteDevice = (name: string): Step => ({ argv: ["ip", "link", "del", "dev", name, "type", "vrf"] });
 
 /** A device that is made again comes with its members in one process: what they lose is back within milliseconds. */
-function deviceSteps({ name, table }: Vrf, state: Vrf | undefined, members: readonly Step[][]): Step[] {
+function deviceSteps(d: Vrf, { state, facts }: Seen, members: readonly Step[][]): Step[] {
+  const { name, table } = d;
   const add = [
     { argv: ["ip", "link", "add", "name", name, "type", "vrf", "table", String(table)] },
     setLink(name, "up"),
+    ...facts.addresses.flatMap((text) => restoreAddress(text, name)),
   ];
   // Gateways are found in a VRF only once the rule is there, which the kernel adds with the first VRF alone.
   const rules = ruleSteps({ ipv4: false, ipv6: false });

@@ -29,4 +29,8 @@ const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "Sysctl"];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
 
+/** Shell lines that must all succeed; `no "…"` is one that must not, for `! …` would not end a `sh -e`. */
+export const verify = (vm: Vm, lines: string): Promise<string> =>
+  vm.sh(`no() { if eval "$1" >/dev/null 2>&1; then echo "should fail: $1"; exit 1; fi; }\n${lines}`);
+
 export { logins, settled, startVm, type Vm };

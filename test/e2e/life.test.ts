@@ -1,5 +1,5 @@
 // The whole life of every kind through the real CLI on the real host; each state is read by another tool than ours.
-import { newProject, program, settled, startVm, type Vm } from "./lab.ts";
+import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
 import type { Project } from "./project.ts";
 
 jest.setTimeout(300_000);
@@ -44,7 +44,7 @@ const lives: Record<string, Life> = {
       ip -br link show master br-lan | grep -q '^lan1 '`,
     update: `new Bridge("br-lan", { ...host, addresses: ["192.168.7.2/24"], ageingTime: 60,
       ports: ["lan1", { name: "lan2", isolated: true }], routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });`,
-    updated: `! ip -br addr show dev br-lan | grep -q 192.168.7.1/24
+    updated: `no "ip -br addr show dev br-lan | grep -q 192.168.7.1/24"
       ip -br addr show dev br-lan | grep -q 192.168.7.2/24
       bridge -d link show dev lan2 | grep -q 'isolated on'
       ip route show 10.7.0.0/16 | grep -q 'via 192.168.7.9 dev br-lan'
@@ -81,7 +81,7 @@ const lives: Record<string, Life> = {
     update: `new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, from: "10.0.0.0/8", fwmark: "0x7/0xff", iif: "lan1", table: 201 });`,
     updated: `ip rule show | grep -q '^100:.*from 10.0.0.0/8 fwmark 0x7/0xff iif lan1 lookup 201'
       ip rule show | grep -q '^100:.*from 10.0.0.0/8 lookup 77'
-      ! ip rule show | grep -q 'lookup 200'
+      no "ip rule show | grep -q 'lookup 200'"
       [ -z "$(ip route show table 200 2>/dev/null)" ]`,
     edit: "ip rule del priority 100 from 10.0.0.0/8 fwmark 0x7/0xff iif lan1 table 201",
     drift: "it is missing on the host",
@@ -124,7 +124,7 @@ test.each(Object.keys(lives))("%s", async (kind) => {
 
   project.program(program(vm, life.create));
   await project.up();
-  await vm.sh(life.created);
+  await verify(vm, life.created);
 
   const unchanged = await project.ok(["up", "--yes", "--skip-preview", "--expect-no-changes"]);
   expect(unchanged).toContain("unchanged");
@@ -134,12 +134,12 @@ test.each(Object.keys(lives))("%s", async (kind) => {
   expect(steps.filter((step) => step.op === "update")).toHaveLength(1);
   expect(steps.some((step) => /replace|create|delete/.test(step.op))).toBe(false);
   await project.up();
-  await vm.sh(life.updated);
+  await verify(vm, life.updated);
 
   await vm.sh(life.edit);
   expect(await project.refresh()).toContain(life.drift);
   await project.up();
-  await vm.sh(life.updated);
+  await verify(vm, life.updated);
   expect(await project.ok(["up", "--yes", "--skip-preview", "--expect-no-changes"])).toContain("unchanged");
 
   await project.destroy();

@@ -1,7 +1,7 @@
 // What happens to stacks in the course of their lives, through the real CLI on the real host.
 import { readFileSync } from "node:fs";
 import { differences } from "../lab/snapshot.ts";
-import { hostArgs, logins, newProject, program, settled, startVm, type Vm } from "./lab.ts";
+import { hostArgs, logins, newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
 import type { Project } from "./project.ts";
 
 jest.setTimeout(300_000);
@@ -86,7 +86,7 @@ test("another name is another bridge", async () => {
   );
   expect((await project.preview()).map(({ op }) => op)).toEqual(["same", "replace"]);
   await project.up();
-  await vm.sh("ip link show dev br-b; ! ip link show dev br-a 2>/dev/null");
+  await verify(vm, "ip link show dev br-b; no 'ip link show dev br-a'");
 });
 
 test("changed credentials touch nothing, and destroy uses the new ones", async () => {

@@ -14,7 +14,7 @@ export class NamespaceHost implements Hosts, Bed {
 
   private constructor(
     private readonly vm: Vm,
-    private readonly name: string,
+    readonly name: string,
   ) {
     this.queue = new Commit(async () => ({
       greeting: { uid: 0, machineId: "0123456789abcdef0123456789abcdef", bootId: "boot" },
@@ -57,8 +57,17 @@ export class NamespaceHost implements Hosts, Bed {
     return stdout;
   }
 
+  /** Gives a link to a neighbour, another namespace, and returns how to run a command line there. */
+  async neighbour(link: string): Promise<(command: string) => Promise<string>> {
+    const there = `${this.name}-${link}`;
+    await this.vm.sh(`ip netns add ${there}; ip -n ${this.name} link set dev ${link} netns ${there}
+      ip -n ${there} link set dev ${link} up; ip -n ${there} link set dev lo up`);
+    return (command) => this.vm.sh(`ip netns exec ${there} ${command}`);
+  }
+
   async close(): Promise<void> {
-    await this.vm.sh(`ip netns del ${this.name}; rm -rf /run/kinds/${this.name}`);
+    await this.vm.sh(`for n in $(ip netns list | grep -o '^${this.name}[^ ]*'); do ip netns del $n; done
+      rm -rf /run/kinds/${this.name}`);
   }
 
   private enter(command: string): string {

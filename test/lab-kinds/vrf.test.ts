@@ -2,8 +2,9 @@ import { vrf } from "../../provider/vrf";
 import type { Vrf, VrfFields } from "../../provider/vrf/args";
 import { startVm, type Vm } from "../lab/vm.ts";
 import { canonical } from "../unit/steps";
-import { applied, obeysLaws } from "./laws.ts";
+import { applied, obeysLaws, snapshot } from "./laws.ts";
 import { NamespaceHost } from "./namespace-host.ts";
+import { resources } from "./resources.ts";
 
 let vm: Vm;
 const hosts: NamespaceHost[] = [];
@@ -54,9 +55,7 @@ const FULL: VrfFields = {
   interfaces: ["e1", { name: "e2", addresses: ["10.2.0.1/24", "10.2.1.1/24", "2001:db8:2::1/64"] }],
   routes: [
     { destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 },
-    { destination: "::/0", type: "unreachable", metric: 4278198272 },
-    { destination: "10.66.0.0/16", gateway: "10.2.1.9" },
-    { destination: "2001:db8:66::/48", gateway: "2001:db8:2::9", device: "e2" },
+    { destination: "2001:db8:66::/48", gateway: "2001:db8:2::9" },
   ],
 };
 
@@ -71,7 +70,6 @@ const OTHER: VrfFields = {
   routes: [
     { destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 },
     { destination: "10.66.0.0/16", gateway: "10.2.1.8" },
-    { destination: "10.77.0.0/16", device: "e3" },
   ],
 };
 
@@ -81,6 +79,8 @@ const GUEST = `
   ip link set dev guest up
   ip addr add 10.4.0.1/24 dev guest
   ip link set dev guest master blue
+  ip addr add 127.0.0.1/8 dev blue
+  ip addr add 2001:db8:5::1/128 dev blue
   ip addr add 2001:db8:4::1/64 nodad dev guest
   ip route add 10.44.0.0/16 via 10.4.0.9 table 100 proto 210
   ip route add 10.55.0.0/16 via 10.1.0.9 table 100 proto static`;
@@ -109,3 +109,167 @@ describe("cut after any step and run again it ends where one run ends, undone at
     await obeysLaws(host, vrf, { last });
   }, 240_000);
 });
+
+const { name: _, ...full } = FULL;
+/** What one run declares on a host is remembered by the host's name. */
+const on = (host: NamespaceHost) => resources(vrf, host, host.name);
+const l3mdev = async (host: NamespaceHost) =>
+  (await host.sh("ip -4 rule; ip -6 rule")).split("\n").filter((line) => line.includes("l3mdev"));
+
+test("it lives its whole life, and leaves the host byte for byte as it was", async () => {
+  const host = await world();
+  const before = await snapshot(host);
+  const vrfs = on(host);
+  const blue = await vrfs.create("blue", full);
+  expect(blue).toMatchObject({ name: "blue", table: 100, drift: [] });
+  expect(await host.sh("ip -br link show master blue")).toMatch(/^e1 .*\ne2 /);
+  // The main table's routes of e1 stand in the VRF's, those of table 77 where they were.
+  expect(await host.sh("ip route show vrf blue 10.9.0.0/16; ip -6 route show vrf blue default")).toMatch(
+    /10.9.0.0\/16 via 10.1.0.9 dev e1 proto dhcp metric 5 mtu 1400.*default via 2001:db8:1::9 dev e1/s,
+  );
+  expect(await host.sh("ip route show table 77; ip -6 route show table 77")).toMatch(
+    /10.8.0.0\/16 dev e1.*fe80::9/s,
+  );
+  expect(await host.sh("ip -6 addr show dev e1")).toMatch(
+    /2001:db8:1::2.*noprefixroute.*2001:db8:1::1.*fe80::1/s,
+  );
+  expect(await l3mdev(host)).toHaveLength(2);
+  expect(await vrfs.drift("blue", blue)).toEqual([]);
+
+  await host.sh(`ip link set dev e1 nomaster; ip addr del 10.2.1.1/24 dev e2; ip link set dev blue down
+    ip -4 rule del pref 1000; ip route del unreachable default table 100`);
+  const drifted = await vrfs.refresh("blue", blue);
+  expect(drifted.drift).toEqual([
+    expect.stringMatching(/^interfaces: e1 .*missing/),
+    expect.stringMatching(/^interfaces: e2 .*10.2.1.1.24.* missing/),
+    expect.stringMatching(/^interfaces: e2 .* there/),
+    expect.stringMatching(/^routes: 0.0.0.0.0 .* missing/),
+    "the device is down",
+    "the l3mdev rule for IPv4 is missing: no VRF routes without it",
+  ]);
+  const repaired = await vrfs.update("blue", drifted, full);
+  expect(await vrfs.drift("blue", repaired)).toEqual([]);
+  expect(await l3mdev(host)).toHaveLength(2);
+  expect(await host.sh("ip -6 addr show dev e1")).toMatch(
+    /2001:db8:1::2.*noprefixroute.*2001:db8:1::1.*fe80::1/s,
+  );
+
+  const { name: _, ...other } = OTHER;
+  const updated = await vrfs.update("blue", repaired, { ...other, table: 200 });
+  expect(await vrfs.drift("blue", updated)).toEqual([]);
+  expect(await host.sh("ip route show table 100 2>/dev/null || :")).toBe("");
+  // Given back as it was found.
+  expect(await host.sh("ip route show 10.9.0.0/16; ip -6 addr show dev e1")).toMatch(
+    /via 10.1.0.9.*2001:db8:1::1/s,
+  );
+
+  await vrfs.delete("blue", updated);
+  expect(await snapshot(host)).toBe(before);
+  await vrfs.delete("blue", updated);
+}, 240_000);
+
+test("packets pass once the rule is there, which the kernel never brings again", async () => {
+  const host = await world(`
+    ip link add name p1 type veth peer name q1
+    ip link set dev p1 up
+    ip addr add 10.5.0.1/24 dev p1`);
+  const there = await host.neighbour("q1");
+  await there("ip addr add 10.5.0.2/24 dev q1");
+  const ping = () => there("ping -c 1 -W 2 10.5.0.1");
+  const vrfs = on(host);
+  const first = await vrfs.create("first", { table: 1001 });
+  await vrfs.delete("first", first);
+  expect(await l3mdev(host)).toEqual([]);
+  // The second of its life: the kernel adds no rule.
+  const second = await vrfs.create("second", { table: 1002, interfaces: ["p1"] });
+  expect(await l3mdev(host)).toHaveLength(2);
+  await ping();
+  await host.sh("ip rule del pref 1000; ip -6 rule del pref 1000");
+  await expect(ping()).rejects.toThrow();
+  await vrfs.update("second", await vrfs.refresh("second", second), { table: 1002, interfaces: ["p1"] });
+  await ping();
+}, 120_000);
+
+test("the rule stays while any VRF needs it, and where it was there before us", async () => {
+  const host = await world();
+  const vrfs = on(host);
+  const [a, b] = await Promise.all(["a", "b"].map((name, n) => vrfs.create(name, { table: 300 + n })));
+  await vrfs.delete("a", a!);
+  expect(await l3mdev(host)).toHaveLength(2);
+  await host.sh("ip link add name others type vrf table 400");
+  await vrfs.delete("b", b!);
+  expect(await l3mdev(host)).toHaveLength(2);
+  // Found before the first of ours: not ours to take.
+  const c = await vrfs.create("c", { table: 302 });
+  await host.sh("ip link del dev others");
+  await vrfs.delete("c", c);
+  expect(await l3mdev(host)).toHaveLength(2);
+}, 120_000);
+
+test("many at once, and both of the last two in one script", async () => {
+  const host = await world();
+  const before = await snapshot(host);
+  const vrfs = on(host);
+  const names = Array.from({ length: 12 }, (_, n) => `v${n}`);
+  const made = await Promise.all(names.map((name, n) => vrfs.create(name, { table: 500 + n })));
+  expect((await host.sh("ip -br link show type vrf")).trim().split("\n")).toHaveLength(12);
+  await Promise.all(names.map((name, n) => vrfs.delete(name, made[n]!)));
+  expect(await snapshot(host)).toBe(before);
+}, 120_000);
+
+test("what only the host can know is refused by name, and everything is as it was", async () => {
+  const host = await world(`
+    ip link add name br0 type bridge
+    ip link set dev e3 master br0
+    ip route add 10.99.0.0/16 via 10.1.0.9 table 600 proto static
+    ip link add name others type vrf table 601`);
+  const before = await snapshot(host);
+  const vrfs = on(host);
+  const refused = (name: string, args: object, message: string | RegExp) =>
+    expect(vrfs.create(name, args)).rejects.toThrow(message);
+  await refused("x1", { table: 1, interfaces: ["absent"] }, "interfaces: absent does not exist on the host");
+  await refused(
+    "x2",
+    { table: 1, interfaces: ["e3"] },
+    "interfaces: e3 is a member of br0: release it there first",
+  );
+  await refused("x3", { table: 600 }, /table: 600 is in use by another tool.*10.99.0.0\/16 via 10.1.0.9/);
+  await refused("x4", { table: 601 }, "table: 601 is in use by the VRF others");
+  await refused("e1", { table: 1 }, "e1 is there, but is no VRF: dummy");
+  await refused("others", { table: 601 }, "it exists on the host and is not ours");
+  const unreachable = {
+    table: 1,
+    interfaces: ["e1"],
+    routes: [{ destination: "10.0.0.0/8", gateway: "203.0.113.1" }],
+  };
+  await refused(
+    "x5",
+    unreachable,
+    /ip -4 route add 10.0.0.0\/8 .* exited 2: .*\nEverything is as it was before\./s,
+  );
+  expect(await snapshot(host)).toBe(before);
+  const both = await Promise.allSettled(["y", "z"].map((name) => vrfs.create(name, { table: 700 })));
+  expect(both[0]).toMatchObject({ status: "fulfilled" });
+  expect(both[1]).toMatchObject({
+    reason: { message: expect.stringContaining("routing table 700 is wanted as z here, but as y by urn:") },
+  });
+}, 240_000);
+
+test("one that is there is taken over when it is said so, and goes back to how it was found", async () => {
+  const host = await world(`
+    ip link add name mgmt type vrf table 800
+    ip link set dev mgmt up
+    ip link set dev e1 master mgmt`);
+  const before = await snapshot(host);
+  const vrfs = on(host);
+  const same = { table: 800, interfaces: ["e1"] };
+  await expect(
+    vrfs.create("mgmt", { ...same, interfaces: ["e1", "e3"], adopt: "identical" }),
+  ).rejects.toThrow(/adopt: "identical" takes over only what would not change, but .*e3 is missing/);
+  const mgmt = await vrfs.create("mgmt", { ...same, adopt: "identical" });
+  const more = { table: 801, interfaces: ["e1", "e3"], adopt: "identical" };
+  const other = await vrfs.update("mgmt", mgmt, more);
+  expect(await host.sh("ip -br link show master mgmt")).toMatch(/^e1 .*\ne3 /);
+  await vrfs.delete("mgmt", other);
+  expect(await snapshot(host)).toBe(before);
+}, 120_000);

@@ -68,7 +68,7 @@ export const examples: readonly Example[] = [
   {
     kind: "PolicyRoute",
     code: "exports.handler=()=>require('pulumi-hostnet/v1').policyRoute;",
-    deleteBeforeReplace: false,
+    deleteBeforeReplace: true,
     identity: ["name"],
     args: {
       name: "guests by vpn",

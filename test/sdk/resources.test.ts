@@ -1,5 +1,8 @@
 // The classes as a program uses them, against Pulumi's own mocks.
+import { remote, type types } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { hostSchema } from "../../provider/host-args";
+import { parseFields } from "../../provider/schema";
 import { Bridge, type Connection, NftTable, PolicyRoute, Sysctl, Vrf } from "../../sdk";
 import type { Args } from "../../sdk/resource";
 import { examples } from "../provider/examples";
@@ -171,6 +174,29 @@ describe("secrets of the connection", () => {
     const { inputs } = await made(new Sysctl("s", { connection, settings: { "net.ipv4.ip_forward": 1 } }));
     expect(Object.entries(inputs).filter(([, value]) => isSecret(value))).toEqual([]);
   });
+});
+
+test("one connection object serves @pulumi/command and us, with every field that it has", async () => {
+  const server = {
+    host: "10.0.0.5",
+    port: 22,
+    user: "root",
+    password: "p",
+    privateKey: "k",
+    privateKeyPassword: "kp",
+    agentSocketPath: "/a",
+    hostKey: "ssh-ed25519 A",
+    dialErrorLimit: -1,
+    perDialTimeout: 0,
+  };
+  const connection: types.input.remote.ConnectionArgs = { ...server, proxy: server };
+  const theirs = await made(new remote.Command("c", { connection, create: "true" }));
+  const ours = await made(new Bridge("b", { connection }));
+  const plain = (value: unknown) =>
+    JSON.parse(JSON.stringify(value, (_key, v) => (isSecret(v) ? (v as Props).value : v)));
+  expect(plain(ours.inputs.connection)).toEqual(connection);
+  expect(Object.keys(plain(theirs.inputs.connection)).sort()).toEqual(Object.keys(connection).sort());
+  expect(parseFields(hostSchema, { connection: plain(ours.inputs.connection) }).problems).toEqual([]);
 });
 
 describe("outputs", () => {

@@ -209,7 +209,7 @@ const words = (steps: ReturnType<typeof sysctl.ensure>) =>
       ...(unless ? [`unless ${unless.join(" ")}`] : []),
     ].join(" "),
   );
-const after = (d: Sysctl): Last<Shape, Facts> => ({ desired: d, former: { facts: { devices: {} } } });
+const applied = (d: Sysctl): Last<Shape, Facts> => ({ desired: d, former: { facts: { devices: {} } } });
 
 const forward = desired({ "net.ipv4.ip_forward": 1 });
 const host = {
@@ -315,7 +315,7 @@ describe("cases", () => {
 
   test("no-change", () => {
     const d = desired({ "net.ipv4.ip_forward": 1, "net.ipv4.conf.eth0.forwarding": 1 });
-    expect(sysctl.ensure(d, look(on, d), after(d))).toEqual([]);
+    expect(sysctl.ensure(d, look(on, d), applied(d))).toEqual([]);
   });
 
   test("drift", () => {
@@ -324,14 +324,14 @@ describe("cases", () => {
       "net.ipv4.ip_forward": "0",
       "net.ipv4.conf.eth0.rp_filter": "2",
     });
-    expect(words(sysctl.ensure(d, look(host, d), after(d)))).toEqual(["sysctl -qw net/ipv4/ip_forward=1"]);
+    expect(words(sysctl.ensure(d, look(host, d), applied(d)))).toEqual(["sysctl -qw net/ipv4/ip_forward=1"]);
   });
 
   test("update: a key that left goes back, with the last claim; one that stays is set again where it was overwritten", () => {
     const before = desired({ "net.ipv4.ip_forward": 1, "net.ipv4.conf.eth0.forwarding": 1 });
     const d = desired({ "net.ipv4.conf.eth0.forwarding": 1, "net.ipv4.conf.eth0.rp_filter": 2 });
-    const seen = withFormer(look(on, d, after(before)), before, host);
-    expect(words(sysctl.ensure(d, seen, after(before)))).toEqual([
+    const seen = withFormer(look(on, d, applied(before)), before, host);
+    expect(words(sysctl.ensure(d, seen, applied(before)))).toEqual([
       "tee /proc/sys/net/ipv4/ip_forward < 0 released net.ipv4.ip_forward",
       "tee /proc/sys/net/ipv4/conf/all/accept_redirects < 0 released net.ipv4.ip_forward, net.ipv4.conf.all.accept_redirects unless test ! -e /proc/sys/net/ipv4/conf/all/accept_redirects",
       "tee /proc/sys/net/ipv4/conf/eth0/forwarding < 1 released net.ipv4.ip_forward, net.ipv4.conf.eth0.forwarding unless test ! -e /proc/sys/net/ipv4/conf/eth0/forwarding",
@@ -346,7 +346,7 @@ describe("cases", () => {
       ...host,
       "net.ipv4.conf.eth0/10.forwarding": "1",
     });
-    expect(words(sysctl.remove(seen, after(forward)))).toEqual([
+    expect(words(sysctl.remove(seen, applied(forward)))).toEqual([
       "tee /proc/sys/net/ipv4/ip_forward < 0 released net.ipv4.ip_forward",
       expect.stringMatching(/^tee \/proc\/sys\/net\/ipv4\/conf\/all\/accept_redirects < 0 /),
       expect.stringMatching(/^tee \/proc\/sys\/net\/ipv4\/conf\/eth0\/forwarding < 1 /),
@@ -355,7 +355,7 @@ describe("cases", () => {
 
   test("remove: what was so before us stays, and so does what others set on a device since", () => {
     const seen = withFormer(look({ ...on, "net.ipv4.conf.eth0.forwarding": "0" }, forward), forward, on);
-    expect(sysctl.remove(seen, after(forward))).toEqual([]);
+    expect(sysctl.remove(seen, applied(forward))).toEqual([]);
   });
 
   test("remove: set back by hand already; the devices that we changed go back all the same", () => {
@@ -365,17 +365,17 @@ describe("cases", () => {
       "net.ipv4.conf.all.accept_redirects": "1",
     };
     const seen = withFormer(look(byHand, forward), forward, host);
-    expect(words(sysctl.remove(seen, after(forward))).map((line) => line.split(" released")[0])).toEqual([
+    expect(words(sysctl.remove(seen, applied(forward))).map((line) => line.split(" released")[0])).toEqual([
       "tee /proc/sys/net/ipv4/conf/all/accept_redirects < 0",
       "tee /proc/sys/net/ipv4/conf/eth0/forwarding < 1",
     ]);
   });
 
   test("remove: nobody knows what was there, or the key is gone: nothing", () => {
-    expect(sysctl.remove(look(on, forward), after(forward))).toEqual([]);
+    expect(sysctl.remove(look(on, forward), applied(forward))).toEqual([]);
     const d = desired({ "net.ipv4.conf.eth9.rp_filter": 1 });
     expect(
-      sysctl.remove(withFormer(look({}, d), d, { "net.ipv4.conf.eth9.rp_filter": "0" }), after(d)),
+      sysctl.remove(withFormer(look({}, d), d, { "net.ipv4.conf.eth9.rp_filter": "0" }), applied(d)),
     ).toEqual([]);
   });
 
@@ -513,7 +513,7 @@ describe("laws", () => {
         const d = desired(Object.fromEntries(list));
         const end = run(host, sysctl.ensure(d, look(host, d)));
         expect(look(end, d).state).toEqual(d);
-        expect(sysctl.ensure(d, look(end, d), after(d))).toEqual([]);
+        expect(sysctl.ensure(d, look(end, d), applied(d))).toEqual([]);
       }),
     );
   });
@@ -523,7 +523,7 @@ describe("laws", () => {
       fc.property(settings, (list) => {
         const d = desired(Object.fromEntries(list));
         const end = run(host, sysctl.ensure(d, look(host, d)));
-        expect(run(end, sysctl.remove(withFormer(look(end, d), d, host), after(d)))).toEqual(host);
+        expect(run(end, sysctl.remove(withFormer(look(end, d), d, host), applied(d)))).toEqual(host);
       }),
     );
   });
@@ -533,8 +533,8 @@ describe("laws", () => {
       fc.property(settings, settings, fc.nat(9), (first, second, cut) => {
         const [d, next] = [desired(Object.fromEntries(first)), desired(Object.fromEntries(second))];
         const start = run(host, sysctl.ensure(d, look(host, d)));
-        const before = withFormer(look(start, next, after(d)), d, host);
-        const half = run(start, sysctl.ensure(next, before, after(d)).slice(0, cut));
+        const before = withFormer(look(start, next, applied(d)), d, host);
+        const half = run(start, sysctl.ensure(next, before, applied(d)).slice(0, cut));
         const reached = { state: next, facts: before.facts, shared: before.shared };
         const undo = sysctl.ensure(before.state!, reached, {
           desired: next,

@@ -19,7 +19,7 @@ export async function image() {
       `--include=${packages.join(",")}`,
       '--customize-hook=mkdir "$1/lab"',
       // mmdebstrap's own `upload`, for in its user namespace it could not read a folder that only we may enter.
-      `--customize-hook=upload ${join(folder, "key.pub")} /lab/key.pub`,
+      `--customize-hook=upload '${join(folder, "key.pub")}' /lab/key.pub`,
       "--customize-hook=upload test/lab/image/customize.sh /lab/customize.sh",
       '--customize-hook=chroot "$1" sh /lab/customize.sh',
       suite,

@@ -15,7 +15,10 @@ export class Stop extends Error {}
 export async function timed(what, step) {
   say(`${what} …`);
   const begin = Date.now();
-  const result = await step();
+  const result = await step().catch((error) => {
+    say(`${what}: failed`);
+    throw error;
+  });
   say(`${what}: done in ${((Date.now() - begin) / 1000).toFixed(1)} s`);
   return result;
 }

@@ -1,4 +1,4 @@
-// The Debian or Ubuntu packages that the lab is made with.
+// The Debian or Ubuntu packages that the lab and the tests are made with.
 import { existsSync } from "node:fs";
 import { run, Stop, say, timed, which } from "./shell.mjs";
 
@@ -9,6 +9,14 @@ const wanted = [
   { package: "mmdebstrap", there: () => which("mmdebstrap") },
   { package: "e2fsprogs", there: () => which("mke2fs") },
   { package: "openssh-client", there: () => which("ssh") && which("ssh-keygen") },
+  // For the tests in namespaces of this machine.
+  { package: "iproute2", there: () => which("ip") && which("bridge") },
+  { package: "nftables", there: () => which("nft") },
+  { package: "procps", there: () => which("sysctl") },
+  { package: "busybox", there: () => which("busybox") },
+  // Tests of the provider run nft and ip in network namespaces of this machine.
+  { package: "nftables", there: () => which("nft") },
+  { package: "iproute2", there: () => which("ip") },
   // Ubuntu has no keys for Debian's archive of its own accord.
   {
     package: "debian-archive-keyring",
