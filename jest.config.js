@@ -1,5 +1,7 @@
 /** @type {import("jest").Config} */
 module.exports = {
+  // Processes on a slow, busy machine take their time; nothing here is a measurement.
+  testTimeout: 120_000,
   testMatch: ["<rootDir>/test/**/*.test.ts"],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/node_modules/pulumi-hostnet"],
   transform: {

@@ -1,21 +1,22 @@
 import { randomBytes } from "node:crypto";
 import type { z } from "zod";
+import { type Claimant, changesOfClaims, refuseOtherValue, type SharedByKey } from "./claims";
 import { difference, same } from "./compare";
 import { HostnetError, UnknownOutcome } from "./errors";
+import { failure, requireTools } from "./failure";
+import { newlyDeclared, remember, returning } from "./former";
 import type { Answer } from "./host/commit";
 import {
-  claim,
   type HostRecord,
   parseRecord,
   parseShared,
   recordQueries,
   release,
   removeRecord,
-  type Shared,
   sharedQuery,
   writeRecord,
 } from "./host/records";
-import type { ClaimFile, File, Outcome, Plan } from "./host/script";
+import type { ClaimFile, File, Plan } from "./host/script";
 import type { Desired, Kind, Last, Observed, Query, Result, Step } from "./kind";
 import {
   inherits,
@@ -53,7 +54,7 @@ interface Seen<S extends z.ZodRawShape, F> {
   readonly record?: HostRecord;
   /** The record lies where it outlives a reboot. */
   readonly persistent: boolean;
-  readonly shared: ReadonlyMap<string, Shared>;
+  readonly shared: SharedByKey;
   readonly queries: readonly Query[];
   readonly guard: string;
   readonly machineId: string;
@@ -82,7 +83,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const { state, facts, rest, broken = [] } = seen.observed;
       const found = state !== undefined && !this.kind.setting;
       // Another resource's is told as such, not offered for adoption.
-      this.refuseOtherValue(desired, seen, incarnation);
+      this.refuseOthers(desired, seen, incarnation);
       if (found)
         requireAdoption(this.options.adopt, [...difference(desired, state, Object.keys(desired)), ...broken]);
       const former = { state: found ? state : undefined, rest, facts };
@@ -157,11 +158,15 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   private async apply(desired: Desired<S>, seen: Seen<S, F>, next: Stored<S, F>, last?: Last<S, F>) {
     const { observed, record } = seen;
-    this.refuseOtherValue(desired, seen, next.incarnation);
+    const claimant = this.refuseOthers(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
     const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
     const steps = this.kind.ensure(target, before, last);
-    const { claims, unclaim } = this.claims(desired, before, next.incarnation, seen);
+    const { claims, unclaim } = changesOfClaims(
+      this.kind.claims?.(desired, before) ?? {},
+      seen.shared,
+      claimant,
+    );
     const noted: HostRecord = {
       kind: this.kind.name,
       id: this.kind.id(desired),
@@ -237,52 +242,10 @@ export class Convergence<S extends z.ZodRawShape, F> {
     requireUnchanged(difference(stored.desired, observed.state, Object.keys(stored.desired)));
   }
 
-  private refuseOtherValue(desired: Desired<S>, { shared, record }: Seen<S, F>, incarnation: string): void {
-    for (const [key, { value }] of Object.entries(this.kind.claims?.(desired) ?? {})) {
-      const others = shared.get(key)?.claims.filter((c) => !this.isOwn(c, incarnation, record));
-      const other = others?.find((c) => c.value !== value);
-      if (other)
-        throw new HostnetError(`${key} is wanted as ${value} here, but as ${other.value} by ${other.owner}`);
-    }
-  }
-
-  /** Ours, or a predecessor's: what this resource claimed before it was moved or replaced, or before a crash. */
-  private isOwn(claim: Shared["claims"][number], incarnation: string, record?: HostRecord): boolean {
-    return (
-      [incarnation, record?.incarnation].includes(claim.incarnation) || claim.owner === this.options.owner
-    );
-  }
-
-  /** The claims to take and to leave, and the way back. */
-  private claims(
-    desired: Desired<S>,
-    before: Observed<S, F>,
-    incarnation: string,
-    { shared, record }: Seen<S, F>,
-  ) {
-    const { owner } = this.options;
-    const wanted = this.kind.claims?.(desired, before) ?? {};
-    const held = [...shared].flatMap(([key, { claims, former }]) =>
-      claims.filter((c) => this.isOwn(c, incarnation, record)).map((c) => ({ ...c, key, former })),
-    );
-    const stays = (c: (typeof held)[number]) =>
-      c.incarnation === incarnation && c.owner === owner && c.value === wanted[c.key]?.value;
-    const taken = Object.entries(wanted).filter(([key]) => !held.some((c) => c.key === key && stays(c)));
-    const left = held.filter((c) => !stays(c));
-    return {
-      claims: [
-        ...left
-          .filter((c) => c.incarnation !== incarnation || !(c.key in wanted))
-          .map((c) => release(c.key, c.incarnation)),
-        ...taken.map(([key, { value, former }]) => claim(key, incarnation, owner, value, former)),
-      ],
-      unclaim: [
-        ...taken
-          .filter(([key]) => !left.some((c) => c.key === key && c.incarnation === incarnation))
-          .map(([key]) => release(key, incarnation)),
-        ...left.map((c) => claim(c.key, c.incarnation, c.owner, c.value, c.former)),
-      ],
-    };
+  private refuseOthers(desired: Desired<S>, { shared, record }: Seen<S, F>, incarnation: string): Claimant {
+    const claimant = { owner: this.options.owner, incarnation, predecessor: record?.incarnation };
+    refuseOtherValue(this.kind.claims?.(desired) ?? {}, shared, claimant);
+    return claimant;
   }
 
   private write(record: HostRecord) {
@@ -347,70 +310,7 @@ function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<S, F> {
   return { desired: record.desired as Desired<S>, former: record.former as unknown as Observed<S, F> };
 }
 
-const formers = (shared: ReadonlyMap<string, Shared>) =>
+const formers = (shared: SharedByKey) =>
   Object.fromEntries([...shared].map(([key, { former }]) => [key, former]));
 
-const newlyDeclared = (desired: object, last: object): string[] =>
-  Object.keys(desired).filter((key) => !(key in last));
-
-/** A field that the program declares only now: what it was until now is what it goes back to. */
-function remember<S extends z.ZodRawShape, F>(former: Observed<S, F>, seen: Observed<S, F>, keys: string[]) {
-  const { state, rest } = former;
-  const found: Record<string, unknown> = { ...seen.rest, ...seen.state };
-  const known = keys.filter((key) => !isKnown(state, key) && !isKnown(rest, key) && found[key] !== undefined);
-  if (known.length === 0) return former;
-  return {
-    ...former,
-    rest: { ...rest, ...Object.fromEntries(known.map((key) => [key, found[key]])) } as typeof rest,
-  };
-}
-
-const isKnown = (fields: object | undefined, key: string): boolean => fields !== undefined && key in fields;
-
-/** Scalars that left the program go back to what they were before us, where that is known; lists are simply empty. */
-function returning<S extends z.ZodRawShape, F>(
-  desired: Desired<S>,
-  last: Last<S, F> | undefined,
-  former: Observed<S, F>,
-) {
-  const found: Record<string, unknown> = { ...former.rest, ...former.state };
-  const left = Object.entries(last?.desired ?? {}).filter(
-    ([key, value]) => !(key in desired) && typeof value !== "object" && found[key] !== undefined,
-  );
-  return Object.fromEntries(left.map(([key]) => [key, found[key]])) as Partial<Desired<S>>;
-}
-
 const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));
-
-const PACKAGES: Readonly<Record<string, string>> = {
-  ip: "iproute2",
-  bridge: "iproute2",
-  nft: "nftables",
-  sysctl: "procps",
-  virsh: "libvirt-clients",
-};
-
-function requireTools(queries: readonly Query[], results: readonly Result[]): void {
-  const missing = results.findIndex(({ code }) => code === 127);
-  if (missing < 0) return;
-  const tool = queries[missing]!.argv.find((word) => word !== "env" && !word.includes("="))!;
-  throw new HostnetError(`${tool} is not installed there: on Debian, apt install ${PACKAGES[tool] ?? tool}`);
-}
-
-function failure(outcome: Extract<Outcome, { type: "failed" }>, count: number): string {
-  const { step, number, result, undone } = outcome;
-  const lacking = /Unknown device type/.test(result.stderr)
-    ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "")
-    : null;
-  const hint = lacking ? `\nThe host's kernel lacks its module ${lacking[0]}.` : "";
-  // Of a batch, `ip` tells only the number of the line.
-  const line = step?.stdin?.split("\n")[Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1]) - 1];
-  const what = step
-    ? `${step.argv.join(" ")} (step ${number} of ${count})`
-    : "writing its record under /etc/hostnet";
-  const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
-  const end = undone
-    ? "Everything is as it was before."
-    : "The undo did not end where it began: look at the host.";
-  return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${end}`;
-}

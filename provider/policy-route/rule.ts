@@ -85,14 +85,47 @@ export function listed(rule: Rule): readonly string[] {
   return ["sh", "-c", LISTED, "sh", version(rule), String(rule.priority), pattern];
 }
 
-interface RuleJson extends Record<string, unknown> {
-  priority: number;
-  src?: string;
-  srclen?: number;
-  dst?: string;
-  dstlen?: number;
-  protocol?: string;
+/** One rule of `ip -N -j rule`; names stand for true by being there. */
+interface RuleJson {
+  readonly priority: number;
+  readonly not?: null;
+  readonly src?: string;
+  readonly srclen?: number;
+  readonly dst?: string;
+  readonly dstlen?: number;
+  readonly tos?: string;
+  readonly fwmark?: string;
+  readonly fwmask?: string;
+  readonly iif?: string;
+  readonly oif?: string;
+  readonly uid_start?: number;
+  readonly uid_end?: number;
+  /** "ipproto-6", and "6" where iproute2 is newer. */
+  readonly ipproto?: string;
+  readonly sport?: number;
+  readonly sport_start?: number;
+  readonly sport_end?: number;
+  readonly dport?: number;
+  readonly dport_start?: number;
+  readonly dport_end?: number;
+  readonly table?: string;
+  readonly l3mdev?: null;
+  readonly goto?: number;
+  readonly action?: string;
+  readonly suppress_prefixlen?: number;
+  readonly protocol?: string;
 }
+
+const KNOWN = new Set(
+  (
+    "priority not src srclen dst dstlen tos fwmark fwmask iif oif uid_start uid_end ipproto sport sport_start sport_end " +
+    "dport dport_start dport_end table l3mdev goto action suppress_prefixlen protocol " +
+    // What the links and the rules beside it are like today.
+    "iif_detached oif_detached unresolved"
+  ).split(" "),
+);
+/** Told by newer kernels of every port. */
+const WHOLE_PORT: Readonly<Record<string, string>> = { sport_mask: "0xffff", dport_mask: "0xffff" };
 
 /** Those of our protocol, in the kernel's order; one that has more than we know of is none of ours. */
 export function parseRules({ code, stdout, stderr }: Result, family: Rule["family"]): readonly Rule[] {
@@ -114,50 +147,32 @@ const ACTIONS: Readonly<Record<string, Rule["action"]>> = {
 };
 
 function asRule(json: RuleJson, family: Rule["family"]): Rule | undefined {
-  const { priority, src, srclen, dst, dstlen, protocol, iif_detached, oif_detached, unresolved, ...rest } =
-    json;
-  const network = (address?: string, length?: number) =>
-    address === undefined || address === "all"
-      ? undefined
-      : `${address}/${length ?? (family === "ipv4" ? 32 : 128)}`;
-  const { fwmark, fwmask, iif, oif, tos, table, action, ipproto, l3mdev, not, suppress_prefixlen, ...more } =
-    rest;
-  const {
-    sport,
-    sport_start,
-    sport_end,
-    dport,
-    dport_start,
-    dport_end,
-    uid_start,
-    uid_end,
-    goto,
-    ...unknown
-  } = more;
-  if (Object.keys(unknown).length > 0) return undefined;
-  const range = (one: unknown, first: unknown, last: unknown) =>
-    (one ??
-      (first === undefined ? undefined : first === last ? first : `${first}-${last}`)) as Rule["sourcePort"];
-  const mark = fwmask === undefined ? fwmark : `${fwmark ?? 0}/${fwmask}`;
+  if (Object.entries(json).some(([key, value]) => !KNOWN.has(key) && WHOLE_PORT[key] !== value))
+    return undefined;
+  const network = (address?: string, length = family === "ipv4" ? 32 : 128) =>
+    address === undefined || address === "all" ? undefined : `${address}/${length}`;
+  const range = (first?: number, last?: number) => (first === last ? first : `${first}-${last}`);
+  const { fwmark = "0", fwmask, ipproto, tos, table, action } = json;
+  const marked = json.fwmark !== undefined || fwmask !== undefined;
   const rule: Rule = {
     family,
-    priority,
-    from: network(src, srclen),
-    to: network(dst, dstlen),
-    fwmark: mark === undefined ? undefined : canonicalMark(String(mark)),
-    iif: iif as string | undefined,
-    oif: oif as string | undefined,
-    ipProtocol: (ipproto && PROTOCOLS.name(String(ipproto).replace(/^ipproto-/, ""))) as Rule["ipProtocol"],
-    sourcePort: range(sport, sport_start, sport_end),
-    destinationPort: range(dport, dport_start, dport_end),
-    tos: tos === undefined ? undefined : Number(tos),
-    uidRange: range(undefined, uid_start, uid_end),
-    invert: not === undefined ? undefined : true,
-    table: table === undefined ? undefined : Number(table),
-    l3mdev: l3mdev === undefined ? undefined : true,
-    goto: goto as number | undefined,
-    action: action === undefined ? undefined : ACTIONS[String(action)],
-    suppressPrefixLength: suppress_prefixlen as number | undefined,
-  };
+    priority: json.priority,
+    from: network(json.src, json.srclen),
+    to: network(json.dst, json.dstlen),
+    fwmark: marked ? canonicalMark(fwmask === undefined ? fwmark : `${fwmark}/${fwmask}`) : undefined,
+    iif: json.iif,
+    oif: json.oif,
+    ipProtocol: ipproto && (PROTOCOLS.name(ipproto.replace(/^ipproto-/, "")) as Rule["ipProtocol"]),
+    sourcePort: json.sport ?? range(json.sport_start, json.sport_end),
+    destinationPort: json.dport ?? range(json.dport_start, json.dport_end),
+    tos: tos && Number(tos),
+    uidRange: range(json.uid_start, json.uid_end),
+    invert: json.not === undefined ? undefined : true,
+    table: table && Number(table),
+    l3mdev: json.l3mdev === undefined ? undefined : true,
+    goto: json.goto,
+    action: action && ACTIONS[action],
+    suppressPrefixLength: json.suppress_prefixlen,
+  } as Rule;
   return Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined)) as Rule;
 }

@@ -31,7 +31,11 @@ export interface VrfFields {
    * change it in place: the device is deleted and made again in one go, with its members, addresses and routes.
    */
   table: number;
-  /** Links that it takes in, but for those of a Bridge or Vlan, which say so themselves with `vrf`. Others stay. */
+  /**
+   * Links that it takes in and sets up, but for those of a Bridge or Vlan, which say so themselves with `vrf`. One that
+   * leaves is given back as it was found. Members that others attached stay, and keep their addresses when the VRF is
+   * deleted.
+   */
   interfaces?: (string | VrfInterface)[];
   /**
    * Routes of its table. A packet that finds none goes on to the main table: where that must not be, add

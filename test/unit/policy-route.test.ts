@@ -172,6 +172,7 @@ test("foreign: others' rules are not seen, whatever they say", () => {
     { ...LAN_RULE, protocol: "4" },
     { ...LAN_RULE, fwmark: "0x1" },
     { ...LAN_RULE, tun_id: 7 },
+    { ...LAN_RULE, dport: 80, dport_mask: "0xff" },
   ];
   const { state } = look(others, [], LAN);
   expect(state).toBeUndefined();
@@ -229,6 +230,10 @@ test.each([
   [
     { priority: 1, src: "all", fwmark: "0", table: "5", protocol: "210" },
     { fwmark: "0x0", table: 5 },
+  ],
+  [
+    { priority: 1, src: "all", dport: 80, dport_mask: "0xffff", ipproto: "6", table: "5", protocol: "210" },
+    { destinationPort: 80, ipProtocol: "tcp", table: 5 },
   ],
   [
     { priority: 1, src: "all", fwmark: "0", fwmask: "0xff", table: "5", protocol: "210" },

@@ -1,0 +1,39 @@
+import { HostnetError } from "./errors";
+import type { Outcome } from "./host/script";
+import type { Query, Result } from "./kind";
+
+/** Where Debian keeps the tools that the kinds' steps call. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  ip: "iproute2",
+  bridge: "iproute2",
+  nft: "nftables",
+  sysctl: "procps",
+  virsh: "libvirt-clients",
+};
+
+/** A tool that is not there is no answer: it must not be taken for an absent object. */
+export function requireTools(queries: readonly Query[], results: readonly Result[]): void {
+  const missing = results.findIndex(({ code }) => code === 127);
+  if (missing < 0) return;
+  const tool = queries[missing]!.argv.find((word) => word !== "env" && !word.includes("="))!;
+  throw new HostnetError(`${tool} is not installed there: on Debian, apt install ${PACKAGES[tool] ?? tool}`);
+}
+
+/** What failed, in which step, in the tool's own words, and how the host was left. */
+export function failure(outcome: Extract<Outcome, { type: "failed" }>, count: number): string {
+  const { step, number, result, undone } = outcome;
+  const lacking = /Unknown device type/.test(result.stderr)
+    ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "")
+    : null;
+  const hint = lacking ? `\nThe host's kernel lacks its module ${lacking[0]}.` : "";
+  // Of a batch, `ip` tells only the number of the line.
+  const line = step?.stdin?.split("\n")[Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1]) - 1];
+  const what = step
+    ? `${step.argv.join(" ")} (step ${number} of ${count})`
+    : "writing its record under /etc/hostnet";
+  const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
+  const end = undone
+    ? "Everything is as it was before."
+    : "The undo did not end where it began: look at the host.";
+  return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${end}`;
+}
