@@ -234,7 +234,6 @@ const step = (verb: string, r: Route, table: number): Step => ({
 });
 
 export const deleteRoute = (r: Route, table: number): Step => step("del", r, table);
-export const addRoute = (r: Route, table: number): Step => step("add", r, table);
 
 /**
  * From the routes of ours that are there to the wanted ones. `replace` overwrites foreign routes whatever their
