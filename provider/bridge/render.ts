@@ -237,7 +237,8 @@ function addresses(d: Bridge, { state, facts }: Seen, bounced: boolean): Step[] 
   // Entering or leaving a VRF, and going down, take the IPv6 addresses; a deleted primary address its secondaries: both come back.
   const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
   const lost = (a: string) =>
-    (bounced && a.includes(":")) || stale.some((s) => !s.includes(":") && sameSubnet(s, a));
+    (bounced && a.includes(":") && !missing.includes(a)) ||
+    stale.some((s) => !s.includes(":") && sameSubnet(s, a));
   return [
     ...missing.map((a) => addAddress(a, d.name)),
     ...stale.map((a) => deleteAddress(a, d.name)),

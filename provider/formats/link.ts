@@ -126,11 +126,17 @@ export const setLink = (name: string, ...what: string[]): Step => ({
 
 const version = (address: string): string => (address.includes(":") ? "-6" : "-4");
 
-/** `replace`, so that an address that is there already is no failure. */
+/**
+ * `replace`, so that an address that is there already is no failure. But never for a whole IPv6 address: in a VRF the
+ * kernel would take its local route for the route of its prefix, and remove it.
+ */
+export const addingVerb = (address: string): "add" | "replace" =>
+  address.endsWith("/128") ? "add" : "replace";
+
 export function addAddress(address: string, dev: string): Step {
   // Without duplicate address detection: the address would answer only after a second. A v4 one wants its broadcast.
   const how = address.includes(":") ? ["nodad"] : /\/3[12]$/.test(address) ? [] : ["brd", "+"];
-  return { argv: ["ip", version(address), "addr", "replace", address, ...how, "dev", dev] };
+  return { argv: ["ip", version(address), "addr", addingVerb(address), address, ...how, "dev", dev] };
 }
 
 export const deleteAddress = (address: string, dev: string): Step => ({

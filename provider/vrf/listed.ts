@@ -1,4 +1,4 @@
-import type { Link } from "../formats/link";
+import { addingVerb, type Link } from "../formats/link";
 import type { Route } from "../formats/route";
 import type { Query, Result, Step } from "../kind";
 
@@ -112,13 +112,14 @@ export const losable = (link: Link): readonly string[] =>
     .map(({ address, options }) => [address, ...options].join(" "))
     .reverse();
 
-/** With `nodad` it answers at once; a flag that it did not have is then taken away again. */
+/** With `nodad` it answers at once; a flag that it did not have is then taken away again, where the kernel can. */
 export function restoreAddress(text: string, dev: string): readonly Step[] {
-  const [address, ...options] = text.split(" ");
-  const v6 = address!.includes(":");
+  const [address, ...options] = text.split(" ") as [string, ...string[]];
+  const v6 = address.includes(":");
   const step = (verb: string, flags: readonly string[]) => ({
-    argv: ["ip", v6 ? "-6" : "-4", "addr", verb, address!, ...flags, "dev", dev],
+    argv: ["ip", v6 ? "-6" : "-4", "addr", verb, address, ...flags, "dev", dev],
   });
-  if (!v6 || options.includes("nodad")) return [step("replace", options)];
-  return [step("replace", ["nodad", ...options]), step("change", options)];
+  const verb = addingVerb(address);
+  if (!v6 || options.includes("nodad")) return [step(verb, options)];
+  return [step(verb, ["nodad", ...options]), ...(verb === "add" ? [] : [step("change", options)])];
 }

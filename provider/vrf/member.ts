@@ -78,30 +78,38 @@ function deleteAddresses(name: string, gone: readonly string[], kept: readonly s
   return [...gone.map((a) => deleteAddress(a, name)), ...kept.filter(lost).map((a) => addAddress(a, name))];
 }
 
-/** Out with a link, as it was found: its own addresses and routes again, ours gone. */
-export function leave(now: Interface, facts: Facts, vrf: string): Step[] {
+/**
+ * Out with a link, as it was found: its own addresses and routes again, ours gone.
+ *
+ * @param inside whether it is a member, or a hand has taken it out and only the rest is to be done
+ */
+export function leave(now: Interface, facts: Facts, vrf: string, inside: boolean): Step[] {
   const { name } = now;
   const member = facts.members[name];
   const found = facts.found[name] ?? member;
   // Gone from the host, or already somewhere else.
   if (!member || !found || (member.master !== undefined && member.master !== vrf)) return [];
   const ours = stale(undefined, now, facts);
-  const inside = member.master === vrf;
-  const routes = member.routes.filter((text) => !(inside && tableOf(text) === facts.table));
-  const kept = new Set(routes.map(placeOf));
-  const back = found.routes.filter((text) => tableOf(text) === MAIN && !kept.has(placeOf(text)));
-  const again = (inside ? member : found).losable.filter(
-    (text) =>
-      !ours.includes(addressOf(text)) && (found.up || found.losable.map(addressOf).includes(addressOf(text))),
+  const stays = (text: string) => !(member.master === vrf && tableOf(text) === facts.table);
+  const routes = inside ? member.routes.filter(stays) : [];
+  const there = new Set((inside ? routes : member.routes).map(placeOf));
+  const back = found.routes.filter((text) => tableOf(text) === MAIN && !there.has(placeOf(text)));
+  const known = new Set(found.losable.map(addressOf));
+  const addresses = (inside ? member.losable : missing(found.losable, member.losable)).filter(
+    (text) => !ours.includes(addressOf(text)) && (found.up || known.has(addressOf(text))),
   );
+  const steps = [
+    ...deleteAddresses(name, ours, member.addresses),
+    ...(inside ? [setLink(name, "nomaster")] : []),
+    ...(found.up ? [] : [setLink(name, "down")]),
+    ...addresses.flatMap((text) => restoreAddress(text, name)),
+    ...(found.up ? routes.map((text) => restoreRoute(text, name)) : []),
+  ];
   return [
-    batch([
-      ...deleteAddresses(name, ours, member.addresses),
-      setLink(name, "nomaster"),
-      ...(found.up ? [] : [setLink(name, "down")]),
-      ...again.flatMap((text) => restoreAddress(text, name)),
-      ...(found.up ? routes.map((text) => restoreRoute(text, name)) : []),
-    ]),
+    ...(steps.length > 0 ? [batch(steps)] : []),
     ...(found.up ? back.map((text) => moveRoute(text, name)) : []),
   ];
 }
+
+const missing = (wanted: readonly string[], there: readonly string[]): string[] =>
+  wanted.filter((text) => !there.map(addressOf).includes(addressOf(text)));

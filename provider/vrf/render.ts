@@ -23,14 +23,14 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
   const made = state?.table !== d.table;
   const inside = (name: string) => state?.interfaces?.find((i) => i.name === name);
   const entering = wanted.map(({ name }) => name).filter((name) => made || !inside(name));
-  const leaving = lastMembers(state, facts, last).filter(({ name }) => !wanted.some((i) => i.name === name));
+  const leaving = (state?.interfaces ?? []).filter(({ name }) => !wanted.some((i) => i.name === name));
   const declared = new Set([...(d.routes ?? []), ...(state?.routes ?? [])].map(keyOfDeclared));
   const entered = (names: readonly string[]) =>
     names.map((name) => enter(name, d.name, d.table, facts, declared));
   const moved = [...entering, ...leaving.map(({ name }) => name)];
   return [
     ...(state && made ? (state.routes ?? []).map((r) => deleteRoute(r, state.table)) : []),
-    ...leaving.flatMap((i) => leave(i, facts, d.name)),
+    ...releases(d, { state, facts }, last, d.name),
     ...(made ? deviceSteps(d, { state, facts }, entered([...Object.keys(facts.guests), ...entering])) : []),
     ...(made
       ? []
@@ -50,7 +50,7 @@ export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>)
   const found = (shared?.[RULE] as Rules | null | undefined) ?? facts.rules;
   return [
     ...(state?.routes ?? facts.strays).map((r) => deleteRoute(r, state?.table ?? table)),
-    ...lastMembers(state, facts, last).flatMap((i) => leave(i, facts, name)),
+    ...releases(undefined, { state, facts }, last, name),
     ...(state ? [deleteDevice(name)] : []),
     ...guests.flatMap(([guest, { losable }]) => losable.flatMap((text) => restoreAddress(text, guest))),
     ...FAMILIES.flatMap((v) => (found[FAMILY[v]] ? [] : [deleteRule(v)])),
@@ -64,20 +64,24 @@ function requireMember(name: string, vrf: string, { members }: Facts): void {
   throw new HostnetError(`interfaces: ${name} is a member of ${member.master}: release it there first`);
 }
 
-/** Its members, and those that it should have had: a hand may have taken them out. */
-function lastMembers(
-  state: Vrf | undefined,
-  { members }: Facts,
-  last?: Last<Shape, Facts>,
-): readonly Interface[] {
-  const inside = state?.interfaces ?? [];
-  const outside = (last?.desired.interfaces ?? []).filter(({ name }) => !inside.some((i) => i.name === name));
+/** Its members are let go, and those that a hand has taken out get what they have lost. */
+function releases(
+  d: Vrf | undefined,
+  { state, facts }: Seen,
+  last: Last<Shape, Facts> | undefined,
+  vrf: string,
+): Step[] {
+  const stays = ({ name }: Interface) => d?.interfaces?.some((i) => i.name === name);
+  const inside = (state?.interfaces ?? []).filter((i) => !stays(i));
+  const outside = (last?.desired.interfaces ?? []).filter(
+    (i) => !stays(i) && !inside.some(({ name }) => name === i.name),
+  );
   return [
-    ...inside,
-    ...outside.map(({ name, addresses }) => ({
-      name,
-      addresses: addresses?.filter((a) => members[name]?.addresses.includes(a)),
-    })),
+    ...inside.flatMap((i) => leave(i, facts, vrf, true)),
+    ...outside.flatMap(({ name, addresses }) => {
+      const there = addresses?.filter((a) => facts.members[name]?.addresses.includes(a));
+      return leave({ name, addresses: there }, facts, vrf, false);
+    }),
   ];
 }
 

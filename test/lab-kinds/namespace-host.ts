@@ -9,6 +9,8 @@ import type { Bed } from "./laws.ts";
  * the kernel's memory of its first VRF are per namespace.
  */
 export class NamespaceHost implements Hosts, Bed {
+  /** HOSTNET_LAWS=all: every step all the same. */
+  readonly slow = process.env.HOSTNET_LAWS !== "all";
   readonly scripts: string[] = [];
   private readonly queue: Commit;
 

@@ -40,9 +40,9 @@ const WORLD = `
 /**
  * The tests of a PolicyRoute on a real kernel, whichever it is.
  *
- * @param changes those whose every step is cut, where not all are: under emulation that takes its time
+ * @param only the changes whose steps are cut, where not all are: under emulation each takes its time
  */
-export function livesOn(make: () => Promise<Bed & Hosts>, changes?: readonly string[]): void {
+export function livesOn(make: () => Promise<Bed & Hosts>, only?: readonly string[]): void {
   let host: Bed & Hosts;
   let names = 0;
   // What one run declares on a host is remembered by the host's name.
@@ -59,36 +59,44 @@ export function livesOn(make: () => Promise<Bed & Hosts>, changes?: readonly str
   const ours = async (version = "-4") => (await rules(version)).filter((line) => / proto 210/.test(line));
 
   describe("cut after any step and run again it ends where one run ends, undone at what was before:", () => {
-    test("a create", async () => {
-      await obeysLaws(host, policyRoute, { to: desired(LAN) });
-    }, 240_000);
+    const changes: Readonly<Record<string, Partial<PolicyRouteFields> | undefined>> = {
+      "another source": { from: "192.168.3.0/24" },
+      "a wider rule": { fwmark: undefined },
+      "a narrower rule": { iif: "e1" },
+      "the rule inverted": { invert: true },
+      "another priority, table and routes": {
+        priority: 90,
+        table: 6,
+        routes: [{ destination: "0.0.0.0/0", gateway: "10.1.0.8" }],
+      },
+      "another family": {
+        family: "ipv6",
+        from: "2001:db8::/32",
+        routes: [{ destination: "::/0", device: "e1" }],
+      },
+      "no table any more": { table: undefined, action: "unreachable", routes: undefined },
+    };
+    const wanted = (name: string) => only?.includes(name) ?? true;
 
-    const updates: [string, Partial<PolicyRouteFields>][] = [
-      ["another source", { from: "192.168.3.0/24" }],
-      ["a wider rule", { fwmark: undefined }],
-      ["a narrower rule", { iif: "e1" }],
-      ["the rule inverted", { invert: true }],
-      [
-        "another priority, table and routes",
-        { priority: 90, table: 6, routes: [{ destination: "0.0.0.0/0", gateway: "10.1.0.8" }] },
-      ],
-      [
-        "another family",
-        { family: "ipv6", from: "2001:db8::/32", routes: [{ destination: "::/0", device: "e1" }] },
-      ],
-      ["no table any more", { table: undefined, action: "unreachable", routes: undefined }],
-    ];
-    for (const [what, fields] of updates.filter(([name]) => changes?.includes(name) ?? true)) {
-      test(what, async () => {
+    if (wanted("a create")) {
+      test("a create", async () => {
+        await obeysLaws(host, policyRoute, { to: desired(LAN) });
+      }, 240_000);
+    }
+
+    for (const [name, fields] of Object.entries(changes).filter(([name]) => wanted(name))) {
+      test(name, async () => {
         const last = await applied(host, policyRoute, desired(LAN));
         await obeysLaws(host, policyRoute, { to: desired({ ...LAN, ...fields }), last });
       }, 240_000);
     }
 
-    test("a delete", async () => {
-      const last = await applied(host, policyRoute, desired(LAN));
-      await obeysLaws(host, policyRoute, { last });
-    }, 240_000);
+    if (wanted("a delete")) {
+      test("a delete", async () => {
+        const last = await applied(host, policyRoute, desired(LAN));
+        await obeysLaws(host, policyRoute, { last });
+      }, 240_000);
+    }
   });
 
   test("it lives its whole life among others, who never notice", async () => {

@@ -30,6 +30,7 @@ const WORLD = `
   ip addr add 2001:db8:1::1/64 nodad dev e1
   ip addr add 2001:db8:1::2/64 dev e1
   ip addr change 2001:db8:1::2/64 noprefixroute dev e1
+  ip addr add 2001:db8:1::f/128 nodad dev e1
   ip addr add fe80::1/64 nodad dev e1
   ip addr add 10.2.0.1/24 dev e2
   ip addr add 10.3.0.1/24 dev e3
@@ -80,7 +81,7 @@ const GUEST = `
   ip addr add 10.4.0.1/24 dev guest
   ip link set dev guest master blue
   ip addr add 127.0.0.1/8 dev blue
-  ip addr add 2001:db8:5::1/128 dev blue
+  ip addr add 2001:db8:5::1/128 nodad dev blue
   ip addr add 2001:db8:4::1/64 nodad dev guest
   ip route add 10.44.0.0/16 via 10.4.0.9 table 100 proto 210
   ip route add 10.55.0.0/16 via 10.1.0.9 table 100 proto static`;

@@ -268,7 +268,6 @@ test("already-gone: what stayed in the table goes, members that are elsewhere no
   expect(text(vrf.remove(look(world, FULL, last(FULL)), last(FULL)))).toEqual([
     "ip -4 route del unreachable 0.0.0.0/0 table 100 proto 210 metric 4278198272",
     "ip -force -batch -",
-    "  link set dev e2 nomaster",
     "  link set dev e2 down",
   ]);
 });
