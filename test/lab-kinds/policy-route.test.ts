@@ -12,8 +12,11 @@ afterEach(async () => {
 });
 afterAll(() => vm?.stop());
 
-livesOn(async () => {
-  const host = await NamespaceHost.make(vm);
-  hosts.push(host);
-  return host;
-}, ["another family"]);
+livesOn(
+  async () => {
+    const host = await NamespaceHost.make(vm);
+    hosts.push(host);
+    return host;
+  },
+  { brief: true },
+);
