@@ -25,6 +25,7 @@ const { name: _, ...lanArgs } = LAN;
 
 /** A link to route through, and rules and routes of others, as much alike to ours as can be. */
 const WORLD = `
+  for c in all default; do echo 0 > /proc/sys/net/ipv6/conf/$c/accept_dad || :; done
   ip link add name e1 type veth peer name f1
   ip link set dev e1 up
   ip link set dev f1 up
