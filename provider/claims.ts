@@ -1,6 +1,6 @@
 import { HostnetError } from "./errors";
+import type { ClaimFile } from "./host/plan";
 import { claim, release, type Shared } from "./host/records";
-import type { ClaimFile } from "./host/script";
 import type { Claim } from "./kind";
 
 /** By key: who claims the shared settings that a look asked for. */

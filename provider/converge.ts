@@ -3,9 +3,11 @@ import type { z } from "zod";
 import { type Claimant, changesOfClaims, refuseOtherValue, type SharedByKey } from "./claims";
 import { difference, same } from "./compare";
 import { HostnetError, UnknownOutcome } from "./errors";
-import { failure, requireTools } from "./failure";
+import { confirmation, refuseLockout } from "./exposure";
+import { failure, requireTools, unconfirmed } from "./failure";
 import { newlyDeclared, remember, returning } from "./former";
 import type { Answer } from "./host/commit";
+import type { Change, ClaimFile, Confirm, File, Plan } from "./host/plan";
 import {
   type HostRecord,
   parseRecord,
@@ -16,8 +18,8 @@ import {
   sharedQuery,
   writeRecord,
 } from "./host/records";
-import type { ClaimFile, File, Plan } from "./host/script";
-import type { Desired, Kind, Last, Observed, Query, Result, Step } from "./kind";
+import type { HostArgs } from "./host-args";
+import type { Desired, Kind, Last, Observed, Query, Result, Step, Way } from "./kind";
 import {
   inherits,
   ours,
@@ -47,6 +49,7 @@ export interface Options {
   readonly persist: boolean;
   readonly adopt?: string;
   readonly acceptMachine?: string;
+  readonly confirm?: HostArgs["confirm"];
 }
 
 interface Seen<S extends z.ZodRawShape, F> {
@@ -58,6 +61,7 @@ interface Seen<S extends z.ZodRawShape, F> {
   readonly queries: readonly Query[];
   readonly guard: string;
   readonly machineId: string;
+  readonly way?: Way;
 }
 
 /** One object of one kind on one host: look, decide, converge, look again. */
@@ -140,7 +144,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       }
       const before = { ...observed, shared: formers(seen.shared) };
       const steps = back ? this.kind.ensure(back, before, stored) : this.kind.remove(before, stored);
-      const results = await this.act(seen, {
+      const results = await this.act("delete", stored.desired, seen, {
+        confirm: this.checkpoint(seen, back),
         claims: claims.map((key) => release(key, stored.incarnation)),
         intent: [],
         steps,
@@ -182,7 +187,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
     const results = settled
       ? undefined
-      : await this.act(seen, {
+      : await this.act(last ? "update" : "create", desired, seen, {
+          confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
           claims,
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
@@ -213,7 +219,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const seen = await this.look(desired);
     const change = { claims, intent: [], steps: undo, after: [], record: restore, undo, restore };
     try {
-      await this.act(seen, change);
+      await this.act("take back", desired, seen, change);
       return "It was undone.";
     } catch (error) {
       if (!(error instanceof Failed)) throw error;
@@ -242,6 +248,17 @@ export class Convergence<S extends z.ZodRawShape, F> {
     requireUnchanged(difference(stored.desired, observed.state, Object.keys(stored.desired)));
   }
 
+  /** Refuses what is certain to cut the way to the host; what may cut it must be confirmed. */
+  private checkpoint({ observed, way }: Seen<S, F>, after: Desired<S> | undefined): Confirm | undefined {
+    const { confirm } = this.options;
+    if (way) refuseLockout(this.kind.lockout?.(observed, after, way), confirm);
+    return confirmation(this.kind.exposure(observed, after), confirm, way);
+  }
+
+  private label(verb: string, desired: Desired<S>): string {
+    return `${verb} ${this.kind.name} "${this.kind.id(desired)}" (${this.options.owner})`;
+  }
+
   private refuseOthers(desired: Desired<S>, { shared, record }: Seen<S, F>, incarnation: string): Claimant {
     const claimant = { owner: this.options.owner, incarnation, predecessor: record?.incarnation };
     refuseOtherValue(this.kind.claims?.(desired) ?? {}, shared, claimant);
@@ -260,7 +277,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const claimed = { ...(last && this.kind.claims?.(last.desired)), ...this.kind.claims?.(desired) };
     const keys = Object.keys(claimed);
     const queries = [...records, ...own, ...keys.map(sharedQuery)];
-    const { outcome, greeting } = await this.host.submit({ queries });
+    const { outcome, greeting } = await this.host.submit({ label: this.label("look at", desired), queries });
     if (outcome.type !== "looked") throw new HostnetError("the host's answer is not whole");
     const { results } = outcome;
     requireTools(queries, results);
@@ -273,16 +290,26 @@ export class Convergence<S extends z.ZodRawShape, F> {
       queries,
       guard: outcome.guard,
       machineId: greeting.machineId,
+      way: greeting.way,
     };
   }
 
-  private async act({ queries, guard }: Seen<S, F>, change: Omit<NonNullable<Plan["change"]>, "guard">) {
-    const { outcome, crowded } = await this.host.submit({ queries, change: { ...change, guard } });
+  private async act(
+    verb: string,
+    desired: Desired<S>,
+    { queries, guard }: Seen<S, F>,
+    change: Omit<Change, "guard">,
+  ) {
+    const label = this.label(verb, desired);
+    const answer = await this.host.submit({ label, queries, change: { ...change, guard } });
+    const { outcome, crowded } = answer;
     if (outcome.type === "done") {
       requireTools(change.after, outcome.results);
       return outcome.results;
     }
     if (outcome.type === "failed") throw new Failed(failure(outcome, change.steps.length));
+    if (outcome.type === "unconfirmed")
+      throw new Failed(unconfirmed(outcome, change.confirm?.timeout, answer.reason));
     if (outcome.type === "not run")
       throw new HostnetError("the host was too slow: the script ran out of time before this change began");
     if (crowded) throw new Crowded();

@@ -1,5 +1,5 @@
 import { HostnetError } from "./errors";
-import type { Outcome } from "./host/script";
+import type { Outcome } from "./host/plan";
 import type { Query, Result } from "./kind";
 
 /** Where Debian keeps the tools that the kinds' steps call. */
@@ -32,8 +32,20 @@ export function failure(outcome: Extract<Outcome, { type: "failed" }>, count: nu
     ? `${step.argv.join(" ")} (step ${number} of ${count})`
     : "writing its record under /etc/hostnet";
   const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
-  const end = undone
-    ? "Everything is as it was before."
-    : "The undo did not end where it began: look at the host.";
-  return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${end}`;
+  return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${left(undone)}`;
 }
+
+/** Why the host took back a change that was applied. */
+export function unconfirmed(
+  { undone, probe }: Extract<Outcome, { type: "unconfirmed" }>,
+  timeout?: number,
+  reason?: string,
+): string {
+  const why = probe
+    ? `the change was taken back, for after it a probe failed that had passed before it: ${probe}`
+    : `the change was taken back by the host itself, for no new connection confirmed it within ${timeout} s${reason ? `: ${reason}` : ""}`;
+  return `${why}\n${left(undone)}`;
+}
+
+const left = (undone: boolean): string =>
+  undone ? "Everything is as it was before." : "The undo did not end where it began: look at the host.";

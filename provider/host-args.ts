@@ -17,6 +17,17 @@ const server = {
 
 const later = (what: string) => z.undefined(`${what} is not supported yet: leave it out`).optional();
 
+const probe = z.union(
+  [
+    z.strictObject({ ping: z.string().regex(/^[0-9A-Za-z][\w.:%-]*$/, "is no address or host name") }),
+    z.strictObject({
+      tcp: z.string().regex(/^(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+):\d{1,5}$/, "is not host:port, as 10.0.0.1:443"),
+    }),
+    z.strictObject({ run: z.string().min(1, "must not be empty") }),
+  ],
+  'must be one of { ping: "10.0.0.1" }, { tcp: "10.0.0.1:443" }, { run: "a command" }',
+);
+
 /** How to reach the host and how to treat it: the same for every kind. */
 export const hostSchema = z.strictObject({
   connection: z.strictObject({ ...server, proxy: z.strictObject(server).optional() }),
@@ -30,7 +41,14 @@ export const hostSchema = z.strictObject({
       jumps: later("ssh.jumps"),
     })
     .optional(),
-  confirm: later("confirm"),
+  confirm: z
+    .strictObject({
+      when: z.enum(["risky", "always", "never"], 'must be "risky", "always" or "never"').optional(),
+      timeout: integer(5, 3600).optional(),
+      allowLockout: z.boolean("must be true or false").optional(),
+      probes: z.array(probe).optional(),
+    })
+    .optional(),
   adopt: z.enum(["identical", "overwrite"], 'must be "identical" or "overwrite"').optional(),
   persist: z.boolean().optional(),
   acceptMachine: z

@@ -1,6 +1,7 @@
 import type { Host } from "./converge";
-import { Commit } from "./host/commit";
+import { Commit, type Sessions } from "./host/commit";
 import { type Configuration, label, Hosts as Pool } from "./host/pool";
+import type { Target } from "./host/target";
 import type { HostArgs } from "./host-args";
 import type { Hosts } from "./lifecycle";
 
@@ -20,9 +21,17 @@ export class RunHosts implements Hosts {
   at({ connection, ssh = {} }: HostArgs): Host {
     const target = { connection, ssh };
     const key = JSON.stringify(target);
-    const queue = this.queues.get(key) ?? new Commit(() => this.pool.session(target, this.configuration));
+    const queue = this.queues.get(key) ?? new Commit(this.sessions(target));
     this.queues.set(key, queue);
     return { label: label(target), submit: (plan) => queue.submit(plan) };
+  }
+
+  private sessions(target: Target): Sessions {
+    return {
+      label: label(target),
+      session: () => this.pool.session(target, this.configuration),
+      renew: () => this.pool.renew(target, this.configuration),
+    };
   }
 
   close(): void {

@@ -60,11 +60,28 @@ export interface Claim {
   readonly former: unknown;
 }
 
-/** What a change could cut: input of the checkpoint and of the lockout guard. */
+/** What a change could cut: where the way to the host meets it, the change must be confirmed from outside. */
 export interface Exposure {
+  /** Links that it takes away, moves, readdresses, or takes down. */
   readonly links?: readonly string[];
+  /** Hooks of nftables at which it decides over packets. */
   readonly hooks?: readonly string[];
+  /** It decides over where any packet goes. */
   readonly routing?: boolean;
+  /** Networks that it leads elsewhere from now on: "10.0.0.0/8", or an address of its own as "10.0.0.1/24". */
+  readonly prefixes?: readonly string[];
+}
+
+/** The connection that a change travels on, as the host sees it. */
+export interface Way {
+  readonly client: string;
+  readonly clientPort: number;
+  readonly server: string;
+  readonly port: number;
+  /** The router towards the client, if there is one. */
+  readonly gateway?: string;
+  /** The link towards the client first, then those below and above it: its VLAN's link, its bridge's ports, its VRF. */
+  readonly links: readonly string[];
 }
 
 /**
@@ -106,6 +123,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   /** Host settings shared with other resources. Steps marked `released` undo them with the last claim. */
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
+  /** Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer. */
+  lockout?(before: Observed<S, F>, after: Desired<S> | undefined, way: Way): string | undefined;
   /** The facts that a program can use, as outputs beside the declared fields. */
   outputs?(facts: F): Readonly<Record<string, unknown>>;
 }

@@ -94,14 +94,14 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
 
   async function create(inputs: Props) {
     const desired = known(inputs);
-    const convergence = converge(inputs, inputs);
+    const convergence = converge(inputs);
     const made = await telling("create", desired, inputs, () => convergence.create(desired));
     return { id: kind.id(desired), outs: outputs(inputs, made.stored, made.observed) };
   }
 
   async function read(id: string, props: Props) {
     const last = stored<S, F>(props);
-    const seen = await telling("read", last.desired, props, () => converge(props, props).read(last));
+    const seen = await telling("read", last.desired, props, () => converge(props).read(last));
     if (!seen) return { id: "" };
     const { observed, drift } = seen;
     const state = observed.state ?? last.desired;
@@ -123,7 +123,7 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     // Changed credentials need no connection: the next change uses them.
     if (untouched)
       return { outs: plain({ ...pick(olds, (key) => !HOST_KEYS.includes(key)), ...pick(news, isHost) }) };
-    const made = await telling("update", desired, news, () => converge(news, news).update(desired, last));
+    const made = await telling("update", desired, news, () => converge(news).update(desired, last));
     return { outs: outputs(news, made.stored, made.observed) };
   }
 
@@ -138,12 +138,12 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     );
   }
 
-  function converge(props: Props, { __owner, persist, adopt, acceptMachine }: Props) {
-    return new Convergence<S, F>(kind, hosts.at(hostArgs(props)), {
-      owner: String(__owner),
-      persist: persist !== false,
-      adopt: adopt as string | undefined,
-      acceptMachine: acceptMachine as string | undefined,
+  function converge(props: Props) {
+    const host = hostArgs(props);
+    return new Convergence<S, F>(kind, hosts.at(host), {
+      ...host,
+      owner: String(props.__owner),
+      persist: host.persist !== false,
     });
   }
 
@@ -194,7 +194,7 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     update: async (_id, olds, news) => update(olds, news),
     delete: async (_id, props) => {
       const last = stored<S, F>(props);
-      await telling("delete", last.desired, props, () => converge(props, props).delete(last));
+      await telling("delete", last.desired, props, () => converge(props).delete(last));
     },
   };
 }

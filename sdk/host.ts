@@ -41,10 +41,37 @@ export interface SshOptions {
   sudo?: pulumi.Input<boolean | { command?: pulumi.Input<string> }>;
 }
 
+/** How a change that could cut the way to the host is confirmed. */
+export interface Confirm {
+  /**
+   * Which changes must be confirmed by a new connection, or else the host takes them back by itself. "risky": base chains
+   * at hooks that the host's own packets pass, ip rules, forwarding sysctls, and the links, addresses and routes that the
+   * connection to the host runs over; "always": all; "never": none. @default "risky"
+   */
+  when?: pulumi.Input<"risky" | "always" | "never">;
+  /** Seconds from the change, 5 to 3600, in which a new connection must get through. Changes sent together share the longest. @default 60 */
+  timeout?: pulumi.Input<number>;
+  /**
+   * A change that is certain to cut the connection (a chain on input that drops it, its link deleted) is refused before
+   * anything is sent. True: it is tried, and taken back unless confirmed. @default false
+   */
+  allowLockout?: pulumi.Input<boolean>;
+  /** What must still work from the host after the change, if it did before: it is taken back at once otherwise. */
+  probes?: pulumi.Input<pulumi.Input<Probe>[]>;
+}
+
+/** One of: an address that answers to ping, a "host:port" that takes TCP connections (needs nc or bash on the host), a command line for sh of at most 10 s. */
+export type Probe =
+  | { ping: pulumi.Input<string> }
+  | { tcp: pulumi.Input<string> }
+  | { run: pulumi.Input<string> };
+
 /** How to reach a host and how to treat it: usually one constant, spread into each resource. */
 export interface HostArgs {
   connection: pulumi.Input<Connection>;
   ssh?: pulumi.Input<SshOptions>;
+  /** What must be confirmed, and how. */
+  confirm?: pulumi.Input<Confirm>;
   /**
    * What to do with an object that is there already and not ours: "identical" takes it over if nothing would change,
    * "overwrite" in any case. Destroyed, it goes back to how it was found. @default refuse

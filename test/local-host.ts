@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Commit } from "../provider/host/commit";
-import type { Reply } from "../provider/host/session";
+import type { Greeting, Reply, Session } from "../provider/host/session";
 import type { Hosts } from "../provider/lifecycle";
 
 /** Runs the script, or another instead, for at most so many seconds. */
@@ -20,10 +20,22 @@ export class LocalHost implements Hosts {
   machineId = "0123456789abcdef0123456789abcdef";
   /** All that were sent, looks and changes. */
   readonly scripts: string[] = [];
+  /** How this host is reached, as the session tells it. */
+  way: Greeting["way"] = {
+    client: "192.0.2.9",
+    clientPort: 50000,
+    server: "192.0.2.1",
+    port: 22,
+    links: ["uplink"],
+  };
+  /** What a new connection meets, which is to confirm a change. */
+  renew = (session: () => Promise<Session>): Promise<Session> => session();
   /** Comes between a script and the host: to change things before it, or to lose its answer. */
   around: Around = (run) => run();
   readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   private readonly holder;
+  /** A queue of another workstation. */
+  readonly another: () => Commit;
   private readonly queue: Commit;
 
   /**
@@ -46,8 +58,8 @@ export class LocalHost implements Hosts {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const script = join(this.folder, "s");
-    this.queue = new Commit(async () => ({
-      greeting: { uid: 0, machineId: this.machineId, bootId: "boot" },
+    const session = async (): Promise<Session> => ({
+      greeting: { uid: 0, machineId: this.machineId, bootId: "boot", way: this.way },
       alive: true,
       close: () => {},
       run: async (text) => {
@@ -60,10 +72,14 @@ export class LocalHost implements Hosts {
             env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
             maxBuffer: 64 * 1024 * 1024,
           });
-          return { code: status ?? 255, stdout, stderr };
+          // Ended by a signal, as KILL.
+          return { code: status ?? 137, stdout, stderr };
         }, shown);
       },
-    }));
+    });
+    const aside = async () => ({ ...(await session()), run: (text: Buffer) => this.aside(text) });
+    this.another = () => new Commit({ label: "root@local", session: aside, renew: aside });
+    this.queue = new Commit({ label: "root@local", session, renew: () => this.renew(session) });
   }
 
   /** Resolves when the namespaces are there. */
@@ -85,6 +101,23 @@ export class LocalHost implements Hosts {
   /** Another tool than ours, on the same host. Throws when it fails. */
   sh(command: string): string {
     return execFileSync("nsenter", [...this.enter(), "sh", "-c", command], { encoding: "utf8" });
+  }
+
+  /** Runs a script while another runs. */
+  private aside(text: Buffer): Promise<Reply> {
+    const script = join(mkdtempSync(join(this.folder, "aside-")), "s");
+    writeFileSync(script, text);
+    return new Promise((resolve) => {
+      const child = spawn("nsenter", [...this.enter(), ...this.shell, script], {
+        env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
+      });
+      const [out, err]: Buffer[][] = [[], []];
+      child.stdout.on("data", (data: Buffer) => out!.push(data));
+      child.stderr.on("data", (data: Buffer) => err!.push(data));
+      child.on("close", (code) =>
+        resolve({ code: code ?? 137, stdout: Buffer.concat(out!), stderr: Buffer.concat(err!) }),
+      );
+    });
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
+import { exposure, lockout } from "./exposure";
 import { type Facts, parse, query } from "./parse";
 import { blocked, ensure, remove } from "./render";
 
@@ -16,8 +17,7 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
   remove,
   blocked,
-  exposure: ({ facts }, after) => ({
-    links: [...Object.keys(facts.members), ...(after?.vrf ? [after.vrf] : [])],
-  }),
+  exposure,
+  lockout,
   outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),
 };

@@ -87,6 +87,15 @@ export function canonicalPrefix(text: string): string {
 
 export const family = (text: string): 4 | 6 => (text.includes(":") ? 6 : 4);
 
+/** Whether an address lies in a network, or in that of an interface's own address; of another family, it does not. */
+export function contains(prefix: string, address: string): boolean {
+  const [net, one] = [split(prefix, "as 192.168.2.0/24"), parseAddress(address)];
+  return (
+    net.address.family === one.family &&
+    network(net.address, net.length).value === network(one, net.length).value
+  );
+}
+
 /** Whether two interface addresses lie in one subnet: removing the first may take the second along. */
 export function sameSubnet(a: string, b: string): boolean {
   const [one, two] = [split(a, ""), split(b, "")];

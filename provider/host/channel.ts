@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Duplex, Readable } from "node:stream";
 import { HostnetError, UnknownOutcome } from "../errors";
+import type { Way } from "../kind";
 import { GRACE, MOST_OUTPUT, noGreeting, plain, prompt, refusal, WRONG_PASSWORD } from "./driver";
 import { Input } from "./input";
 import type { Greeting, Reply } from "./session";
@@ -88,13 +89,13 @@ export class Channel {
   }
 
   private greeting([word, ...rest]: string[], sudo: SshOptions["sudo"]): Greeting {
-    const [uid = "", machineId = "", bootId = ""] = rest;
+    const [uid = "", machineId = "", bootId = "", ...way] = rest;
     if (word !== "ok")
       throw new Refused(`${this.who}: ${refusal(rest[0] ?? "", rest[1] ?? "", sudo, this.diagnosis)}`);
     if (!/^[0-9a-f]{32}$/.test(machineId))
       throw new Refused(`${this.who}: ${refusal("machine-id", "", sudo, machineId)}`);
     this.diagnosis = "";
-    return { uid: Number(uid), machineId, bootId };
+    return { uid: Number(uid), machineId, bootId, way: wayOf(way) };
   }
 
   /** In strict lockstep: the driver's reading relies on it. */
@@ -171,4 +172,11 @@ export class Channel {
   private said(): string {
     return plain(this.diagnosis);
   }
+}
+
+function wayOf(words: readonly string[]): Way | undefined {
+  const [client, clientPort, server, port, gateway, ...links] = words.filter((word) => word !== "");
+  if (!client || !server || !gateway || links.length === 0) return undefined;
+  const router = gateway === "-" ? undefined : gateway;
+  return { client, clientPort: Number(clientPort), server, port: Number(port), gateway: router, links };
 }

@@ -18,7 +18,9 @@ const TOOLS: Readonly<Record<string, string>> = {
 /**
  * Runs on the host for as long as the session lives, and takes one script after the other.
  *
- *   greeting   MARK ok UID MACHINE-ID BOOT-ID        or  MARK no REASON WORD
+ *   greeting   MARK ok UID MACHINE-ID BOOT-ID [WAY]  or  MARK no REASON WORD
+ *              WAY: client and port, server and port as sshd has them, the router and the link towards the client,
+ *              the links below and above it
  *   request    LENGTH SHA256 SECONDS MARK            then exactly that many bytes
  *   reply      MARK EXIT OUT-LENGTH ERR-LENGTH       then exactly those bytes
  *              MARK EXIT over                        more output than is taken in
@@ -37,7 +39,12 @@ const TEXT = [
   '[ "$j" ] || { echo $1 no machine-id; exit 1; }',
   "mkdir -p -m 700 /run/hostnet && d=$(mktemp -d /run/hostnet/session.XXXXXX) || { echo $1 no folder; exit 1; }",
   'trap "rm -rf $d" 0; trap "exit 1" 1 2 15; trap : 13',
-  "echo $1 ok $u $j $k",
+  // The link and the router towards the client.
+  'g() { v=-; while [ $# -gt 1 ]; do case $1 in via) v=$2;; dev) echo "$v $2"; return;; esac; shift; done; }',
+  'b() { for f in "/sys/class/net/$1"/lower_*; do [ -e "$f" ] || continue; printf " %s" "${f##*/lower_}"; b "${f##*/lower_}"; done; }',
+  'a() { for f in "/sys/class/net/$1"/upper_*; do [ -e "$f" ] || continue; printf " %s" "${f##*/upper_}"; done; }',
+  'c=${2%% *}; case $c in "") r=;; *%*) r="- ${c#*%}";; *) r=$(set -f; g $(ip -o route get $c 2>/dev/null));; esac',
+  'l=${r#* }; w=; [ -z "$l" ] || w="$2 $r$(b "$l")$(a "$l")"; echo "$1 ok $u $j $k $w"',
   "while read -r n h t m",
   'do head -c $n >$d/script && true >$d/.out && true >$d/.err && [ "$(sha256sum <$d/script)" = "$h  -" ] || { echo $m bad; exit 1; }',
   `timeout -k ${GRACE} $t sh $d/script </dev/null >>$d/.out 2>>$d/.err; r=$?`,
@@ -49,7 +56,8 @@ const TEXT = [
 
 /** The command line that starts the driver. With a password, sudo asks for it with the mark as its prompt. */
 export function commandLine(mark: string, sudo: SshOptions["sudo"], password?: string): string {
-  const driver = `sh -c '${TEXT.join("; ")}' hostnet ${mark}`;
+  // sudo takes SSH_CONNECTION out of the environment.
+  const driver = `sh -c '${TEXT.join("; ")}' hostnet ${mark} "$SSH_CONNECTION"`;
   if (!sudo) return `exec ${driver}`;
   if (password !== undefined && /[\r\n]/.test(password))
     throw new Refused("hostnet:sudoPassword has a line break in it");

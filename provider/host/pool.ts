@@ -53,6 +53,15 @@ export class Hosts {
     return place.connecting;
   }
 
+  /** A new connection, dialled once, in the place of the one that is open: it shows that the host still lets us in. */
+  async renew(target: Target, configuration: Configuration): Promise<Session> {
+    const key = identity([target, configuration]);
+    const session = await connect(target, configuration, (hop) => this.jump(hop, target, configuration));
+    this.places.get(key)?.session?.close();
+    this.places.set(key, { session });
+    return session;
+  }
+
   close(): void {
     for (const place of this.places.values()) place.session?.close();
     for (const jump of this.jumps.values()) jump.then((link) => link.close()).catch(() => {});

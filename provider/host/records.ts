@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { HostnetError } from "../errors";
 import type { Query, Result } from "../kind";
-import type { ClaimFile, File } from "./script";
+import type { ClaimFile, File } from "./plan";
 
 /** Grows with every change that an older package could not read. Older formats are read for ever. */
 const FORMAT = 1;

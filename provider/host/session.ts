@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Way } from "../kind";
 import { Channel } from "./channel";
 import { dial, dialJump } from "./dial";
 import { commandLine } from "./driver";
@@ -17,6 +18,8 @@ export interface Greeting {
   readonly uid: number;
   readonly machineId: string;
   readonly bootId: string;
+  /** Absent where the host's sshd does not tell. */
+  readonly way?: Way;
 }
 
 export interface Session {

@@ -2,6 +2,7 @@ import type { Kind } from "../kind";
 import { schema } from "./args";
 import { hookOf, tableOf } from "./blocks";
 import { refine } from "./checks";
+import { lockout } from "./lockout";
 import { type Facts, parse, query } from "./parse";
 import { ensure, remove } from "./render";
 
@@ -21,6 +22,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
     const hooks = [...new Set(blocks.flatMap((block) => hookOf(block) ?? []))].sort();
     return hooks.length > 0 ? { hooks } : undefined;
   },
+  lockout,
   outputs: ({ table, listing }) => ({
     listing: [`table ${table} {`, ...Object.values(listing), "}"].join("\n"),
   }),

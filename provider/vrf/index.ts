@@ -26,11 +26,9 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
     [`routing table ${d.table}`]: { value: d.name, former: null },
     ...routeClaims(d.routes ?? [], d.table, `Vrf ${d.name}`),
   }),
-  exposure: ({ facts }, after) => ({
-    links: [
-      ...new Set([...Object.keys(facts.members), ...(after?.interfaces ?? []).map(({ name }) => name)]),
-    ],
-    routing: true,
+  exposure: ({ state, facts }, after) => ({
+    links: [state?.name, after?.name, ...Object.keys(facts.members)].filter((name) => name !== undefined),
+    prefixes: [state, after].flatMap((d) => (d?.routes ?? []).map(({ destination }) => destination)),
   }),
   outputs: ({ ifindex }) => ({ ifindex }),
 };

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Outcome, Plan } from "../../provider/host/script";
+import type { Outcome, Plan } from "../../provider/host/plan";
 import type { Kind, Last, Observed, Query, Step } from "../../provider/kind";
 import type { Hosts } from "../../provider/lifecycle";
 

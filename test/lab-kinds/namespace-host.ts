@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Commit } from "../../provider/host/commit";
+import type { Session } from "../../provider/host/session";
 import type { Hosts } from "../../provider/lifecycle";
 import type { Vm } from "../lab/vm.ts";
 import type { Bed } from "./laws.ts";
@@ -18,7 +19,7 @@ export class NamespaceHost implements Hosts, Bed {
     private readonly vm: Vm,
     readonly name: string,
   ) {
-    this.queue = new Commit(async () => ({
+    const session = async (): Promise<Session> => ({
       greeting: { uid: 0, machineId: "0123456789abcdef0123456789abcdef", bootId: "boot" },
       alive: true,
       close: () => {},
@@ -31,7 +32,8 @@ export class NamespaceHost implements Hosts, Bed {
         });
         return { code, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
       },
-    }));
+    });
+    this.queue = new Commit({ label: "root@lab", session, renew: session });
   }
 
   static async make(vm: Vm): Promise<NamespaceHost> {

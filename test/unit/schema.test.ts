@@ -153,10 +153,7 @@ describe("a message names the field, the value and what is allowed", () => {
       { connection: { host: "h" }, acceptMachine: "x" },
       /^acceptMachine: "x": is no machine-id: 32 hexadecimal digits/,
     ],
-    [
-      { connection: { host: "h" }, confirm: { timeout: 3 } },
-      /^confirm: .*confirm is not supported yet: leave it out$/,
-    ],
+    [{ connection: { host: "h" }, confirm: { timeout: 3 } }, /^confirm\.timeout: 3: must be 5 to 3600$/],
     [{ connection: "root@h" }, /^connection: "root@h": must be an object with fields$/],
     [{ connection: { host: "h" }, persist: "no" }, /^persist: "no": must be true or false$/],
     [

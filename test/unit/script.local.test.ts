@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import type { Change, ClaimFile, Plan } from "../../provider/host/plan";
 import { claim, parseShared, release, sharedFolder, sharedQuery } from "../../provider/host/records";
-import type { Change, ClaimFile, Plan } from "../../provider/host/script";
 import type { Query, Step } from "../../provider/kind";
 import { LocalHost } from "../local-host";
 

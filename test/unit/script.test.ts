@@ -1,4 +1,5 @@
-import { compile, type Plan } from "../../provider/host/script";
+import type { Plan } from "../../provider/host/plan";
+import { compile } from "../../provider/host/script";
 
 const change = {
   guard: "f00d",
@@ -17,12 +18,16 @@ const change = {
   restore: [{ path: "/etc/hostnet/objects/a.json" }],
 };
 const look: Plan = { queries: [{ argv: ["cat", "/etc/machine-id"], free: true }] };
-const plan: Plan = { queries: [{ argv: ["ip", "-j", "link"] }, { argv: ["ls", "/"], free: true }], change };
+const plan: Plan = {
+  label: "change k",
+  queries: [{ argv: ["ip", "-j", "link"] }, { argv: ["ls", "/"], free: true }],
+  change,
+};
 
 /** The part between the helpers and the data. */
 function body(plans: readonly Plan[]): string {
-  const text = compile(plans, "MARK").toString();
-  return text.slice(text.indexOf("\ng0() {") + 1, text.indexOf("exec 9>"));
+  const text = compile(plans, "MARK", "me@here").toString();
+  return text.slice(text.indexOf("\ng0() {") + 1, text.lastIndexOf("lock -x"));
 }
 
 test("the whole text of a change and a look", () => {
@@ -35,9 +40,9 @@ p0() {
   return 0
 }
 w0() {
-  cp /etc/hostnet/shared/k/11 "$D/0.0" 2>/dev/null || :
-  mv /etc/hostnet/shared/l/11 "$D/0.1" 2>/dev/null || :
-  mkdir -p /etc/hostnet/shared/k && { [ -e /etc/hostnet/shared/k/former ] || put /etc/hostnet/shared/k/former '"0"'; } && put /etc/hostnet/shared/k/11 'value 1
+  cp /etc/hostnet/shared/k/11 $P/c0.0 2>/dev/null || :
+  mv /etc/hostnet/shared/l/11 $P/c0.1 2>/dev/null || :
+  echo begun >$P/u0 && mkdir -p /etc/hostnet/shared/k && { [ -e /etc/hostnet/shared/k/former ] || put /etc/hostnet/shared/k/former '"0"'; } && put /etc/hostnet/shared/k/11 'value 1
 owner urn:a
 ' && put /etc/hostnet/objects/a.json '{"changing":true}
 '
@@ -52,8 +57,8 @@ a0() {
   return 0
 }
 u0() {
-  mv "$D/0.0" /etc/hostnet/shared/k/11 2>/dev/null || rm -f /etc/hostnet/shared/k/11
-  mv "$D/0.1" /etc/hostnet/shared/l/11 2>/dev/null || rm -f /etc/hostnet/shared/l/11
+  mv $P/c0.0 /etc/hostnet/shared/k/11 2>/dev/null || rm -f /etc/hostnet/shared/k/11
+  mv $P/c0.1 /etc/hostnet/shared/l/11 2>/dev/null || rm -f /etc/hostnet/shared/l/11
   [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
   [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
   i 21 23 | s 0 nft -f -
@@ -65,25 +70,54 @@ o0() {
   case $(hash "$D/g") in f00d*) ;; *) { M="$R 0 end"; f 0 1; return; } ;; esac
   [ -z "$(ls /etc/hostnet/shared/k 2>/dev/null | grep -vxe former -e 11 | ( cd /etc/hostnet/shared/k 2>/dev/null && xargs -r grep -LFxe 'value 1' ))" ] || { M="$R 0 end"; f 0 1; return; }
   M="$R 0 i"
-  if s 0 w0 && M="$R 0 a" && a0 && M="$R 0 p" && p0 && M="$R 0 r" && s 0 r0; then
-    [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
-    [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
-    { M="$R 0 end"; f 0 0; return; }
-  fi
+  s 0 w0 && M="$R 0 a" && a0 || { b0; return; }
+  e0
+}
+e0() {
+  M="$R 0 p"; p0
+  M="$R 0 r"
+  s 0 r0 || { b0; return; }
+  [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
+  [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
+  echo done >$P/u0
+  say 'change k by me@here' done
+  { M="$R 0 end"; f 0 0; return; }
+}
+b0() {
   M="$R 0 u"; u0
+  echo done >$P/u0
   M=-; g0 >"$D/g" 2>/dev/null
-  case $(hash "$D/g") in f00d*) { M="$R 0 end"; f 0 2; return; } ;; *) { M="$R 0 end"; f 0 3; return; } ;; esac
+  case $(hash "$D/g") in f00d*) say 'change k by me@here' undone; { M="$R 0 end"; f 0 2; return; } ;; *) say 'change k by me@here' "half undone"; { M="$R 0 end"; f 0 3; return; } ;; esac
 }
 q1() {
   s 0 cat /etc/machine-id
   return 0
 }
-o1() { M="$R 1 q"; q1; }
+o1() {
+  M="$R 1 q"; q1
+}
+k() {
+  x=; { read -r x <$P/u0; } 2>/dev/null; [ "$x" != applied ] || e0
+}
+z() {
+  [ -z "$V" ] || { M="$R 0 b"; f $V 1; }
+  x=; { read -r x <$P/u0; } 2>/dev/null; [ "$x" = "" ] || [ "$x" = done ] || b0
+}
+before() {
+  return 0
+}
+probe() {
+  return 0
+}
+case \${1-} in watch | undo | confirm) "$@"; exit ;; esac
 main() {
-  mkdir -p /etc/hostnet/objects || exit 73
+  { mkdir $P && command cat "$0" >$P/script && echo $R >$P/token && echo 'me@here: change k' >$P/holder; } || { rm -rf $P; exit 73; }
+  true >$P/ready
+  mkdir -p /etc/hostnet/objects || { rm -rf $P; exit 73; }
   o0
   o1
-  rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet 2>/dev/null
+  rm -rf $P
+  tidy
   return 0
 }
 `);
@@ -91,9 +125,8 @@ main() {
 
 test("nothing runs before the whole text is there: the lock is taken, and main called, in the last lines", () => {
   const text = compile([plan, look], "MARK").toString();
-  const begin = text.indexOf("exec 9>");
-  expect(text.slice(begin)).toBe(`exec 9>/run/hostnet/lock
-flock -w 30 9 || exit 75
+  const begin = text.lastIndexOf("\nlock -x\n") + 1;
+  expect(text.slice(begin)).toBe(`lock -x
 main 9>&-
 exit
 add table inet it's
@@ -103,15 +136,17 @@ delete table inet it's
     .slice(0, begin)
     .split("\n")
     .filter(
-      (line) => /^\S/.test(line) && !/^([a-z]\w*\(\) \{|\}|B=|D=|R=|umask|export|trap|#|owner|' )/.test(line),
+      (line) =>
+        /^\S/.test(line) && !/^([a-z]\w*\(\) \{|\}|B=|D=|P=|R=|umask|export|trap|#|owner|' |")/.test(line),
     );
-  expect(calls).toEqual(["'"]);
+  // What the script does when it is called for the end of a change that waits.
+  expect(calls).toEqual(["'", 'case ${1-} in watch | undo | confirm) "$@"; exit ;; esac']);
 });
 
 test("a look takes the lock with others, and makes no folder", () => {
   const text = compile([look, look], "MARK").toString();
-  expect(text).toContain("flock -s -w 30 9 || exit 75");
-  expect(text).not.toMatch(/mkdir|rmdir|put \//);
+  expect(text).toMatch(/\nlock -s\nmain 9>&-\nexit\n$/);
+  expect(text).not.toMatch(/mkdir|put \//);
 });
 
 test("the offset of the data counts bytes, however long the text is", () => {

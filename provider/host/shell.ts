@@ -1,0 +1,33 @@
+/** The one place that quotes. */
+export const quote = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+export const command = (argv: readonly string[]): string => argv.map(quote).join(" ");
+
+export const block = (name: string, body: readonly string[]): string =>
+  `${name}() {\n${body.map((line) => `  ${line}\n`).join("")}}\n`;
+
+/** What every script begins with. */
+export const PRELUDE = `umask 077
+export TZ=UTC
+P=/run/hostnet/pending
+D=\${0%/*} T= L= V=
+trap '' HUP PIPE
+trap T=1 TERM INT
+# f ends the output of a command with a frame, on both streams; s runs a command and frames it.
+f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2; }
+s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
+# i prints the stdin of a step, which lies behind the end of this script.
+i() { tail -c +$((B + $1)) "$0" | head -c "$2"; }
+# put leaves no file behind that ls shows, wherever it is cut; cat can say why a disk takes no more, printf cannot.
+put() { p=\${1%/*}/.new; w "$2" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
+w() { printf %s "$1" 2>/dev/null >"$p" || printf %s "$1" | cat >"$p"; }
+# cat without a process for what is not there: on a slow host each process counts.
+cat() { if [ $# != 1 ] || [ -e "$1" ]; then command cat "$@"; else echo "$1: No such file or directory" >&2; return 1; fi; }
+drop() { [ ! -e "$1" ] || rm "$1"; }
+hash() { sed -E "$C" "$1" | sha256sum; }
+# One line for each change in the system's log.
+say() { L="$L$1: $2
+"; }
+tell() { [ -z "$L" ] || ! command -v logger >/dev/null || printf %s "$L" | logger -t hostnet; L=; }
+tidy() { rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet 2>/dev/null; tell; }
+`;
