@@ -30,7 +30,7 @@ export class RunHosts implements Hosts {
     return {
       label: label(target),
       session: () => this.pool.session(target, this.configuration),
-      renew: () => this.pool.renew(target, this.configuration),
+      renew: (seconds) => this.pool.renew(target, this.configuration, seconds),
     };
   }
 

@@ -50,8 +50,8 @@ export interface Sessions {
   readonly label: string;
   /** The one that is open, or a new one, dialled as often as it takes. */
   session(): Promise<Session>;
-  /** A new connection, dialled once, which takes the place of the one that is open. */
-  renew(): Promise<Session>;
+  /** A new connection, dialled once for at most so many seconds, which takes the place of the one that is open. */
+  renew(seconds: number): Promise<Session>;
 }
 
 /**
@@ -140,7 +140,7 @@ export class Commit {
     let reason = first;
     for (let pause = PAUSE.first; ; pause = Math.min(pause * PAUSE.factor, PAUSE.most)) {
       try {
-        const { greeting, answer } = await this.ask(confirmation(mark), timeout + RETURN, plans);
+        const { greeting, answer } = await this.ask(mark, timeout, plans);
         const all = (before: Buffer, after: Buffer) => Buffer.concat([before, after]);
         const outcomes = known(plans, mark, all(stdout, answer.stdout), all(stderr, answer.stderr));
         if (answer.code === 0) return { outcomes, reason, greeting };
@@ -156,9 +156,11 @@ export class Commit {
     }
   }
 
-  private async ask(script: Buffer, limit: number, plans: readonly Plan[]) {
-    const session = await this.sessions.renew();
-    return { greeting: session.greeting, answer: await this.run(session, script, limit, plans) };
+  private async ask(mark: string, timeout: number, plans: readonly Plan[]) {
+    // Several attempts in the time there is: packets of the first may have gone into a hole that is closed since.
+    const session = await this.sessions.renew(Math.max(5, timeout / 4));
+    const answer = await this.run(session, confirmation(mark), timeout + RETURN, plans);
+    return { greeting: session.greeting, answer };
   }
 
   private async run(session: Session, script: Buffer, limit: number, plans: readonly Plan[]): Promise<Reply> {

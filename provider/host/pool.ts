@@ -53,10 +53,17 @@ export class Hosts {
     return place.connecting;
   }
 
-  /** A new connection, dialled once, in the place of the one that is open: it shows that the host still lets us in. */
-  async renew(target: Target, configuration: Configuration): Promise<Session> {
+  /**
+   * A new connection, dialled once for at most so many seconds, in the place of the one that is open: it shows that the
+   * host still lets us in.
+   */
+  async renew(target: Target, configuration: Configuration, seconds: number): Promise<Session> {
     const key = identity([target, configuration]);
-    const session = await connect(target, configuration, (hop) => this.jump(hop, target, configuration));
+    const { perDialTimeout = seconds } = target.connection;
+    const connection = { ...target.connection, perDialTimeout: Math.min(perDialTimeout || seconds, seconds) };
+    const session = await connect({ ...target, connection }, configuration, (hop) =>
+      this.jump(hop, target, configuration),
+    );
     this.places.get(key)?.session?.close();
     this.places.set(key, { session });
     return session;

@@ -14,7 +14,8 @@ interface Test {
   readonly says: (words: readonly string[], way: Way) => Match;
 }
 
-const VALUE = String.raw`((?:!= )?)(\{ [^}]* \}|\S+(?:, ?\S+)*)(?: |$)`;
+/** Values as they stand, with nothing to be computed from them: no concatenation, mask, comparison or map. */
+const VALUE = String.raw`((?:!= )?)(?!v?map )(\{ [^}]* \}|["\w@:*][^\s,]*(?:, ?[^\s,]+)*)(?: (?!(?:or|and|xor|v?map) |[.|&^<>=])|$)`;
 const test = (begin: string, says: Test["says"]): Test => ({
   pattern: new RegExp(`^(?:meta )?${begin} ${VALUE}`),
   says,

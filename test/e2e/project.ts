@@ -95,18 +95,20 @@ export class Project {
     writeFileSync(join(this.folder, "index.js"), text);
   }
 
+  /** The CLI, under way; in a group of processes of its own. */
+  start(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    return spawn("pulumi", [...args, ...this.flags(args[0]), "--non-interactive", "--color", "never"], {
+      cwd: this.folder,
+      env: { ...this.env, ...env },
+      stdio: ["pipe", "pipe", "pipe"],
+      detached: true,
+    });
+  }
+
   /** Any command of the CLI; a failure is a result like another. */
   async run(args: readonly string[], options: Options = {}): Promise<Run> {
     return new Promise((resolve, reject) => {
-      const child = spawn(
-        "pulumi",
-        [...args, ...this.flags(args[0]), "--non-interactive", "--color", "never"],
-        {
-          cwd: this.folder,
-          env: { ...this.env, ...options.env },
-          stdio: ["pipe", "pipe", "pipe"],
-        },
-      );
+      const child = this.start(args, options.env);
       child.stdin.on("error", () => {});
       child.stdin.end(options.stdin ?? "");
       const chunks: Buffer[] = [];

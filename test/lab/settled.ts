@@ -3,15 +3,18 @@ import type { Snapshot } from "./snapshot.ts";
 import type { Vm } from "./vm.ts";
 
 /**
- * The whole state once addresses are no longer tentative, but for the one thing that stays by design: the lock in /run,
- * until the next boot.
+ * The whole state once addresses are no longer tentative, but for what stays by design in /run until the next boot: the
+ * lock, and how the last change that had to be confirmed ended.
  */
 export async function settled(vm: Vm): Promise<Snapshot> {
   await vm.sh(
     "tries=0; while ip -6 addr show tentative | grep -q . && [ $tries -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done",
   );
   const { files, ...rest } = await vm.snapshot();
-  return { ...rest, files: files.filter((line) => !/\/run\/hostnet(\/lock)?( |$)/.test(line)) };
+  return {
+    ...rest,
+    files: files.filter((line) => !/\/run\/hostnet(\/lock|\/outcome(\.err)?)?( |$)/.test(line)),
+  };
 }
 
 /** How many logins the host has seen. */

@@ -1,0 +1,187 @@
+// What is certain to cut the way to the host, and what may: pure tables.
+import { bridge } from "../../provider/bridge";
+import { confirmation, refuseLockout } from "../../provider/exposure";
+import type { Way } from "../../provider/kind";
+import { nftTable } from "../../provider/nft-table";
+import { parseFields } from "../../provider/schema";
+
+const way: Way = {
+  client: "192.0.2.9",
+  clientPort: 50000,
+  server: "192.0.2.1",
+  port: 22,
+  gateway: "192.0.2.254",
+  links: ["eth0"],
+};
+
+describe("an input chain", () => {
+  const verdict = (rules: string[], more: object = {}, family = "inet", on: Way = way) => {
+    const input = { type: "filter", hook: "input", priority: 0, policy: "drop", rules, ...more };
+    const parsed = parseFields(nftTable.schema, {
+      family,
+      name: "fw",
+      chains: { input, guests: { rules: ["accept"] } },
+    });
+    if (!parsed.desired) throw new Error(JSON.stringify(parsed.problems));
+    const reason = nftTable.lockout!({ facts: {} as never }, parsed.desired, on);
+    return reason === undefined ? "open" : /has (policy drop|the rule "[^"]*")/.exec(reason)![1];
+  };
+
+  test.each<[string, string[]]>([
+    ["nothing", []],
+    [
+      "established alone",
+      ["ct state established,related accept", "ct state { established, related } accept"],
+    ],
+    [
+      "another port",
+      [
+        "tcp dport 2222 accept",
+        "tcp dport { 80, 443 } accept",
+        "tcp dport 100-200 accept",
+        "tcp dport != 22 accept",
+      ],
+    ],
+    [
+      "another protocol",
+      [
+        "udp dport 22 accept",
+        "icmp type echo-request accept",
+        "meta l4proto udp accept",
+        "ip protocol icmp accept",
+      ],
+    ],
+    [
+      "another client",
+      [
+        "ip saddr 198.51.100.0/24 tcp dport 22 accept",
+        "ip saddr != 192.0.2.0/24 accept",
+        "ip saddr { 10.0.0.1, 10.0.0.2 } accept",
+      ],
+    ],
+    ["another family", ["ip6 saddr fe80::/10 accept", "ip6 nexthdr tcp accept"]],
+    ["another link", ['iifname "lo" accept', "iif lo accept", 'iifname { "br-lan", "wg0" } accept']],
+    ["counted and logged", ['log prefix "x " counter', "counter packets 0 bytes 0 drop"]],
+  ])("with %s: certain", (_what, rules) => {
+    expect(verdict(rules)).toMatch(/^policy drop|^the rule/);
+    for (const rule of rules) expect(verdict([rule])).toMatch(/^policy drop|^the rule/);
+  });
+
+  test.each([
+    "tcp dport 22 accept",
+    "tcp dport { 22, 80 } accept",
+    "tcp dport 1-1024 accept",
+    "tcp dport < 1024 accept",
+    "tcp dport & 0xff == 22 accept",
+    "ct state new accept",
+    "ct state established,new accept",
+    "ct state established | new accept",
+    "ct state established or new accept",
+    "ip saddr 192.0.2.0/24 counter accept",
+    "ip saddr & 255.0.0.0 == 192.0.0.0 accept",
+    'iifname "eth0" accept',
+    'iifname == "eth0" accept',
+    'iifname "eth*" accept',
+    'iifname . tcp dport { "eth0" . 22 } accept',
+    "ip saddr @friends accept",
+    "jump guests",
+    "tcp dport vmap { 80 : drop }",
+    "ct state vmap { established : accept }",
+    "tcp dport ssh accept",
+    "meta mark 1 accept",
+    "limit rate 5/second accept",
+    "fib saddr type local accept",
+  ])("with %s: open", (rule) => {
+    expect(verdict([rule])).toBe("open");
+  });
+
+  test("what another or an unknown drop leaves is open", () => {
+    expect(verdict(["meta mark 1 drop", "tcp dport 22 accept"])).toBe("open");
+    expect(verdict(["ip saddr 198.51.100.0/24 drop", "tcp dport 22 accept"])).toBe("open");
+  });
+
+  test("a rule that drops it is named, whatever the policy", () => {
+    expect(verdict(["tcp dport 22 drop"], { policy: "accept" })).toBe('the rule "tcp dport 22 drop"');
+    expect(verdict(["tcp dport 22 drop", "accept"], { policy: "accept" })).toBe(
+      'the rule "tcp dport 22 drop"',
+    );
+    expect(verdict(["limit rate over 5/second drop"], { policy: "accept" })).toBe("open");
+    expect(verdict(["udp dport 22 drop"], { policy: "accept" })).toBe("open");
+    expect(verdict(["ip saddr 192.0.2.9 reject with tcp reset"], { policy: "accept" })).toMatch(/^the rule/);
+  });
+
+  test("of no hook, family or table that our packets do not pass", () => {
+    expect(verdict([], { hook: "forward" })).toBe("open");
+    expect(verdict([], {}, "ip6")).toBe("open");
+    expect(verdict([], {}, "ip6", { ...way, client: "2001:db8::9", server: "2001:db8::1" })).toBe(
+      "policy drop",
+    );
+    expect(verdict(["ip6 saddr 2001:db8::/64 accept"], {}, "inet", { ...way, client: "2001:db8::9" })).toBe(
+      "open",
+    );
+    expect(verdict([], {}, "bridge")).toBe("open");
+  });
+});
+
+test("a bridge that the connection runs over keeps its address, stays up and stays", () => {
+  const on: Way = { ...way, links: ["br0", "eth0"] };
+  const now = { state: { name: "br0", up: true, addresses: ["192.0.2.1/24"] }, facts: {} as never };
+  const say = (after?: object) =>
+    bridge.lockout!(now, after && ({ name: "br0", up: true, ...after } as never), on);
+  expect(say()).toBe("it runs over br0, which is to be deleted");
+  expect(say({ up: false, addresses: ["192.0.2.1/24"] })).toBe(
+    "it runs over br0, which is to be down (up: false)",
+  );
+  expect(say({ addresses: ["192.0.2.2/24"] })).toBe(
+    "it goes to 192.0.2.1/24, which is no more among the addresses of br0",
+  );
+  expect(say({ addresses: ["192.0.2.1/25"] })).toBeUndefined();
+  expect(bridge.lockout!(now, undefined, way)).toBeUndefined();
+});
+
+test("a lockout is refused unless it is meant", () => {
+  expect(() => refuseLockout("x")).toThrow(
+    "it would cut the connection that it travels on: x. Nothing was done.",
+  );
+  expect(() => refuseLockout("x", { allowLockout: true })).not.toThrow();
+  expect(() => refuseLockout(undefined)).not.toThrow();
+});
+
+describe("what must be confirmed", () => {
+  test.each([
+    [{ routing: true }, true],
+    [{ hooks: ["input"] }, true],
+    [{ hooks: ["prerouting"] }, true],
+    [{ hooks: ["forward"] }, false],
+    [{ links: ["eth0"] }, true],
+    [{ links: ["br-lan", "tap0"] }, false],
+    [{ prefixes: ["192.0.2.0/24"] }, true],
+    [{ prefixes: ["192.0.2.254/32"] }, true],
+    [{ prefixes: ["0.0.0.0/0"] }, true],
+    [{ prefixes: ["::/0"] }, false],
+    [{ prefixes: ["10.0.0.1/8"] }, false],
+    [undefined, false],
+  ])("%j: %p", (exposure, risky) => {
+    expect(confirmation(exposure, {}, way)).toEqual(risky ? { timeout: 60, probes: [] } : undefined);
+    expect(confirmation(exposure, { when: "never" }, way)).toBeUndefined();
+    expect(confirmation(exposure, { when: "always", timeout: 9 }, way)).toEqual({ timeout: 9, probes: [] });
+  });
+
+  test("without knowing the way, any link and any network may be on it", () => {
+    expect(confirmation({ links: ["br-lan"] })).toBeDefined();
+    expect(confirmation({ prefixes: ["10.0.0.0/8"] })).toBeDefined();
+    expect(confirmation({ hooks: ["forward"] })).toBeUndefined();
+  });
+
+  test("probes as commands", () => {
+    const probes = [{ ping: "10.0.0.1" }, { tcp: "[2001:db8::1]:443" }, { run: "true" }];
+    expect(confirmation({ routing: true }, { probes }, way)!.probes).toEqual([
+      { name: "ping 10.0.0.1", argv: ["ping", "-c", "1", "-W", "2", "10.0.0.1"] },
+      {
+        name: "tcp [2001:db8::1]:443",
+        argv: ["sh", "-c", expect.stringContaining("nc -z"), "sh", "2001:db8::1", "443"],
+      },
+      { name: "run true", argv: ["timeout", "10", "sh", "-c", "true"] },
+    ]);
+  });
+});
