@@ -14,9 +14,6 @@ const wanted = [
   { package: "nftables", there: () => which("nft") },
   { package: "procps", there: () => which("sysctl") },
   { package: "busybox", there: () => which("busybox") },
-  // Tests of the provider run nft and ip in network namespaces of this machine.
-  { package: "nftables", there: () => which("nft") },
-  { package: "iproute2", there: () => which("ip") },
   // Ubuntu has no keys for Debian's archive of its own accord.
   {
     package: "debian-archive-keyring",
