@@ -13,13 +13,16 @@ import {
   parseRecord,
   parseShared,
   recordQueries,
+  recordResults,
   release,
   removeRecord,
   sharedQuery,
   writeRecord,
 } from "./host/records";
+import type { Greeting } from "./host/session";
 import type { HostArgs } from "./host-args";
 import type { Desired, Kind, Last, Observed, Query, Result, Step, Way } from "./kind";
+import { memorize, recall } from "./memory";
 import {
   inherits,
   ours,
@@ -35,6 +38,8 @@ export interface Host {
   /** "root@10.0.0.5", for messages. */
   readonly label: string;
   submit(plan: Plan): Promise<Answer>;
+  /** Whom the session is with. */
+  greet(): Promise<Greeting>;
 }
 
 /** What the state keeps beside the fields, in the hidden output `__last`. */
@@ -42,6 +47,8 @@ export interface Stored<S extends z.ZodRawShape, F> extends Last<S, F> {
   readonly incarnation: string;
   readonly machineId: string;
   readonly adopted: boolean;
+  /** What the host answered right after the change: the next one can do without a look (memory.ts). */
+  readonly memory?: string;
 }
 
 export interface Options {
@@ -66,6 +73,10 @@ interface Seen<S extends z.ZodRawShape, F> {
 
 /** One object of one kind on one host: look, decide, converge, look again. */
 export class Convergence<S extends z.ZodRawShape, F> {
+  /** The look is left out for what the last apply left, once: unless that turns out to be so, the host is looked at. */
+  private remembers = true;
+  private remembered = false;
+
   constructor(
     private readonly kind: Kind<S, F>,
     private readonly host: Host,
@@ -97,7 +108,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   async update(desired: Desired<S>, stored: Stored<S, F>) {
     return this.insist(async () => {
-      const seen = await this.look(desired, stored);
+      const seen = (await this.recall(desired, stored)) ?? (await this.look(desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
       this.requireOurs(seen, stored);
       const former = remember(stored.former, seen.observed, newlyDeclared(desired, stored.desired));
@@ -124,7 +135,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   async delete(stored: Stored<S, F>): Promise<void> {
     return this.insist(async () => {
-      const seen = await this.look(stored.desired, stored);
+      const seen = (await this.recall(stored.desired, stored)) ?? (await this.look(stored.desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
       const { observed, record } = seen;
       // A successor owns the object: it moved, or was replaced the other way round. Nothing of it is ours.
@@ -185,6 +196,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const settled = steps.length === 0 && claims.length === 0 && noteStands;
     const undo = this.undo(before, target, next);
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
+    if (settled && this.remembered) throw new Missed("nobody has looked yet");
     const results = settled
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
@@ -206,7 +218,36 @@ export class Convergence<S extends z.ZodRawShape, F> {
         `every step succeeded, but the host does not show it: ${wrong.join("; ")}\n${end}`,
       );
     }
-    return { stored: { ...next, desired, facts }, observed: { ...after, facts } };
+    const memory = results ? this.memorize(noted, results, desired, next) : next.memory;
+    return { stored: { ...next, desired, facts, memory }, observed: { ...after, facts } };
+  }
+
+  /** The record as it was just written, and the look after the change. */
+  private memorize(
+    noted: HostRecord,
+    results: readonly Result[],
+    desired: Desired<S>,
+    { former }: Stored<S, F>,
+  ) {
+    const records = recordQueries(noted.kind, noted.id);
+    const queries = [...records, ...this.kind.query(desired, { desired, former })];
+    return memorize(queries, [...recordResults(this.write(noted)), ...results]);
+  }
+
+  /** Settings that others share have to be looked at. */
+  private async recall(desired: Desired<S>, last: Stored<S, F>): Promise<Seen<S, F> | undefined> {
+    if (
+      !this.remembers ||
+      Object.keys({ ...this.kind.claims?.(last.desired), ...this.kind.claims?.(desired) }).length > 0
+    )
+      return undefined;
+    this.remembers = false;
+    const records = recordQueries(this.kind.name, this.kind.id(desired));
+    const memory = recall(last.memory, [...records, ...this.kind.query(desired, last)]);
+    if (!memory) return undefined;
+    const { machineId, way } = await this.host.greet();
+    this.remembered = true;
+    return this.seen(memory.results, memory, desired, last, { machineId, way });
   }
 
   /** A change that the host took and did not keep: undone like one that failed, each step of it, whatever the others do. */
@@ -279,18 +320,27 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const queries = [...records, ...own, ...keys.map(sharedQuery)];
     const { outcome, greeting } = await this.host.submit({ label: this.label("look at", desired), queries });
     if (outcome.type !== "looked") throw new HostnetError("the host's answer is not whole");
-    const { results } = outcome;
-    requireTools(queries, results);
-    const from = records.length + own.length;
+    requireTools(queries, outcome.results);
+    return this.seen(outcome.results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
+  }
+
+  private seen(
+    results: readonly Result[],
+    asked: Pick<Seen<S, F>, "queries" | "guard">,
+    desired: Desired<S>,
+    last: Last<S, F> | undefined,
+    { machineId, way }: Pick<Greeting, "machineId" | "way">,
+    keys: readonly string[] = [],
+  ): Seen<S, F> {
+    const [first, from] = [2, results.length - keys.length];
     return {
+      ...asked,
       persistent: results[0]!.code === 0,
-      record: parseRecord(results.slice(0, records.length), `${name} "${id}"`),
-      observed: this.kind.parse(results.slice(records.length, from), desired, last),
+      record: parseRecord(results.slice(0, first), `${this.kind.name} "${this.kind.id(desired)}"`),
+      observed: this.kind.parse(results.slice(first, from), desired, last),
       shared: new Map(keys.map((key, n) => [key, parseShared(results[from + n]!, key)])),
-      queries,
-      guard: outcome.guard,
-      machineId: greeting.machineId,
-      way: greeting.way,
+      machineId,
+      way,
     };
   }
 
@@ -321,6 +371,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
     try {
       return await attempt();
     } catch (error) {
+      // What was remembered is no reason to refuse anything: only the host is.
+      if (this.remembered && !(error instanceof Failed)) {
+        this.remembered = false;
+        return this.insist(attempt);
+      }
       // Each round lets at least one of those that came together through, so it ends.
       if (error instanceof Crowded) return this.insist(attempt);
       if (error instanceof Missed || error instanceof UnknownOutcome) return attempt();

@@ -23,7 +23,8 @@ export class RunHosts implements Hosts {
     const key = JSON.stringify(target);
     const queue = this.queues.get(key) ?? new Commit(this.sessions(target));
     this.queues.set(key, queue);
-    return { label: label(target), submit: (plan) => queue.submit(plan) };
+    const greet = async () => (await this.pool.session(target, this.configuration)).greeting;
+    return { label: label(target), submit: (plan) => queue.submit(plan), greet };
   }
 
   private sessions(target: Target): Sessions {

@@ -37,6 +37,7 @@ export class LocalHost implements Hosts {
   /** A queue of another workstation. */
   readonly another: () => Commit;
   private readonly queue: Commit;
+  private readonly session: () => Promise<Session>;
 
   /**
    * @param shell that runs the scripts
@@ -79,6 +80,7 @@ export class LocalHost implements Hosts {
     });
     const aside = async () => ({ ...(await session()), run: (text: Buffer) => this.aside(text) });
     this.another = () => new Commit({ label: "root@local", session: aside, renew: aside });
+    this.session = session;
     this.queue = new Commit({ label: "root@local", session, renew: () => this.renew(session) });
   }
 
@@ -95,7 +97,8 @@ export class LocalHost implements Hosts {
   configure(): void {}
 
   at() {
-    return { label: "root@local", submit: this.queue.submit.bind(this.queue) };
+    const greet = async () => (await this.session()).greeting;
+    return { label: "root@local", submit: this.queue.submit.bind(this.queue), greet };
   }
 
   /** Another tool than ours, on the same host. Throws when it fails. */

@@ -26,10 +26,20 @@ const CUTS = VOLATILE.map((expression) => {
   return new RegExp(escaped, "g");
 });
 
+/** An answer as bytes, one a character: it need not be UTF-8. */
+interface Answer {
+  readonly code: number;
+  readonly raw: string;
+}
+
+export const answerOf = ({ code, stdout }: Result): Answer => ({
+  code,
+  raw: Buffer.from(stdout).toString("latin1"),
+});
+
 /** The hash that the guard of a change compares: what the watched queries printed, byte for byte, and their exit codes. */
-function fingerprint(queries: readonly Query[], frames: readonly Frame[]): string {
-  const watched = frames.filter((_, i) => !queries[i]!.free);
-  const text = watched.map(({ raw, result }, i) => `${raw}\n- ${i} ${result.code}\n`).join("");
+export function fingerprint(answers: readonly Answer[]): string {
+  const text = answers.map(({ raw, code }, i) => `${raw}\n- ${i} ${code}\n`).join("");
   const stable = CUTS.reduce((t, cut) => t.replace(cut, ""), text);
   return createHash("sha256").update(stable, "latin1").digest("hex");
 }
@@ -39,7 +49,6 @@ interface Frame {
   readonly phase: string;
   readonly number: number;
   readonly result: Result;
-  /** Its stdout as bytes, one a character: it need not be UTF-8. */
   readonly raw: string;
 }
 
@@ -71,7 +80,9 @@ function incomplete(): never {
 function ofLook(queries: readonly Query[], frames: readonly Frame[]): Outcome | undefined {
   const asked = frames.filter(({ phase }) => phase === "q");
   if (asked.length !== queries.length) return undefined;
-  return { type: "looked", results: asked.map((f) => f.result), guard: fingerprint(queries, asked) };
+  const watched = asked.filter((_, n) => !queries[n]!.free);
+  const guard = fingerprint(watched.map(({ raw, result }) => ({ raw, code: result.code })));
+  return { type: "looked", results: asked.map((f) => f.result), guard };
 }
 
 function ofChange(change: Change, frames: readonly Frame[], probe?: string): Outcome | undefined {

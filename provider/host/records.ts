@@ -41,6 +41,17 @@ export function recordQueries(kind: string, id: string): readonly Query[] {
   return [{ argv: ["cat", file(PERSISTENT, kind, id)] }, { argv: ["cat", file(VOLATILE, kind, id)] }];
 }
 
+/** What they print of the files that a record was written to. */
+export function recordResults(files: readonly File[]): readonly Result[] {
+  const texts = new Map(files.map(({ path, text }) => [path, text]));
+  return [PERSISTENT, VOLATILE].map((folder) => {
+    const text = [...texts].find(([path]) => path.startsWith(`${folder}/`))?.[1];
+    return text === undefined
+      ? { code: 1, stdout: "", stderr: "No such file or directory" }
+      : { code: 0, stdout: text, stderr: "" };
+  });
+}
+
 export function parseRecord(results: readonly Result[], what: string): HostRecord | undefined {
   const texts = results.flatMap(({ code, stdout, stderr }) => {
     if (code === 0) return [stdout];

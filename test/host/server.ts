@@ -173,7 +173,13 @@ export class Host {
         .replaceAll("$(id -u)", "0"),
     );
     const child = spawn(shell, ["-c", local], {
-      env: { PATH: `${join(this.folder, "bin")}:${process.env.PATH}`, HOME: this.folder, ...environment },
+      env: {
+        PATH: `${join(this.folder, "bin")}:${process.env.PATH}`,
+        HOME: this.folder,
+        // As sshd sets it.
+        SSH_CONNECTION: `127.0.0.1 50000 127.0.0.1 ${this.port}`,
+        ...environment,
+      },
       detached: true,
     });
     this.children.add(child);

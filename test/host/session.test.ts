@@ -35,6 +35,14 @@ describe("a script", () => {
       uid: 0,
       machineId: MACHINE,
       bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+      way: {
+        client: "127.0.0.1",
+        clientPort: 50000,
+        server: "127.0.0.1",
+        port: expect.any(Number),
+        gateway: undefined,
+        links: ["lo"],
+      },
     });
     const reply = await session.run(script("echo out; echo err >&2; exit 3"), 10);
     expect(reply).toEqual({ code: 3, stdout: Buffer.from("out\n"), stderr: Buffer.from("err\n") });

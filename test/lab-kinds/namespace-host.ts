@@ -14,6 +14,7 @@ export class NamespaceHost implements Hosts, Bed {
   readonly slow = process.env.HOSTNET_LAWS !== "all";
   readonly scripts: string[] = [];
   private readonly queue: Commit;
+  private readonly session: () => Promise<Session>;
 
   private constructor(
     private readonly vm: Vm,
@@ -33,6 +34,7 @@ export class NamespaceHost implements Hosts, Bed {
         return { code, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
       },
     });
+    this.session = session;
     this.queue = new Commit({ label: "root@lab", session, renew: session });
   }
 
@@ -51,7 +53,8 @@ export class NamespaceHost implements Hosts, Bed {
   configure(): void {}
 
   at() {
-    return { label: "root@lab", submit: this.queue.submit.bind(this.queue) };
+    const greet = async () => (await this.session()).greeting;
+    return { label: "root@lab", submit: this.queue.submit.bind(this.queue), greet };
   }
 
   /** Another tool than ours, on the same host. Throws when it fails. */
