@@ -186,7 +186,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
           claims,
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
-          after: this.kind.query(desired, { desired, former: next.former }),
+          after: this.kind.query(desired, { desired, former: next.former }, true),
           record: this.write(noted),
           undo,
           restore,
