@@ -33,7 +33,7 @@ export class NftSet extends HostResource {
 
 /** The rules of a table come after the sets that they name, so no set can wait for the table. */
 function refuseTable(name: string, key: string, value: unknown): void {
-  const from = pulumi.Output.isInstance(value) ? [...value.resources()] : [value];
+  const from: unknown[] = pulumi.Output.isInstance(value) ? [...resourcesOf(value)] : [value];
   if (!from.some(isTable)) return;
   const what = from.includes(value) ? "an NftTable" : "an output of an NftTable";
   throw new pulumi.RunError(
@@ -42,6 +42,9 @@ function refuseTable(name: string, key: string, value: unknown): void {
   );
 }
 
+/** What an Output comes from: Pulumi knows it at once, though its types do not say so. */
+const resourcesOf = (output: unknown): Set<pulumi.Resource> =>
+  (output as { resources(): Set<pulumi.Resource> }).resources();
 const isTable = (value: unknown): boolean =>
   pulumi.Resource.isInstance(value) &&
   (value as { __pulumiType?: string }).__pulumiType === "pulumi-nodejs:dynamic/hostnet:NftTable";

@@ -34,28 +34,36 @@ export class NftTable extends HostResource {
 }
 
 /** Every NftSet in its rules is one that the table uses: so it knows to leave it alone, and comes after it. */
-export function withUses(name: string, args: NftTableArgs): object {
+function withUses(name: string, args: NftTableArgs): object {
   const sets = [...new Set(within(args))];
   if (sets.length === 0) return args;
-  const table = pulumi.all([args.family, args.name ?? name]);
   const names = sets.map((set) =>
-    pulumi.all([set.family, set.table, set.name, table]).apply(([family, its, called, [own, mine]]) => {
-      if (family === own && its === mine) return called;
-      throw new pulumi.RunError(
-        `NftTable "${name}": a rule names the set ${called}, which is in the table ${family} ${its}, not in ${own} ${mine}: ` +
-          `rules reach the sets of their own table only. Declare the NftSet with family: "${own}", table: "${mine}"`,
-      );
-    }),
+    pulumi
+      .all([set.family, set.table, set.name, args.family, args.name ?? name])
+      .apply(([family, table, called, ...own]) => usedName(name, [family, table, called], own)),
   );
+  const said = pulumi.output(args.uses as pulumi.Input<string[]> | undefined);
   const uses = pulumi
-    .all([args.uses ?? [], ...names])
-    .apply(([said, ...found]) => [...new Set([...said, ...found])]);
+    .all([said, pulumi.all(names)])
+    .apply(([more = [], found]) => [...new Set([...more, ...found])]);
   return { ...args, uses };
 }
 
+/** Rules reach the sets of their own table only. */
+export function usedName(
+  resource: string,
+  [family, table, name]: readonly [family: string, table: string, name: string],
+  [ownFamily, own]: readonly [family: string, name: string],
+): string {
+  if (family === ownFamily && table === own) return name;
+  throw new pulumi.RunError(
+    `NftTable "${resource}": a rule names the set ${name}, which is in the table ${family} ${table}, not in ${ownFamily} ${own}: ` +
+      `rules reach the sets of their own table only. Declare the NftSet with family: "${ownFamily}", table: "${own}"`,
+  );
+}
+
 function within(value: unknown): readonly SetInRule[] {
-  const sets = setsOf(value);
-  if (sets.length > 0 || typeof value !== "object" || value === null || pulumi.Output.isInstance(value))
-    return sets;
+  if (typeof value !== "object" || value === null || pulumi.Resource.isInstance(value)) return [];
+  if (pulumi.Output.isInstance(value) || value instanceof Promise) return setsOf(value);
   return Object.values(value).flatMap(within);
 }

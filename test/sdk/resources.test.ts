@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { hostSchema } from "../../provider/host-args";
 import { parseFields } from "../../provider/schema";
 import { Bridge, type Connection, NftSet, NftTable, nft, PolicyRoute, Sysctl, Vrf } from "../../sdk";
-import { withUses } from "../../sdk/nft-table";
+import { usedName } from "../../sdk/nft-table";
 import type { Args } from "../../sdk/resource";
 import { examples } from "../provider/examples";
 
@@ -275,9 +275,7 @@ describe("an NftSet in a rule", () => {
   const chains = (rule: pulumi.Input<string>) => ({ c: { rules: [rule, "accept"] } });
 
   test("becomes its name, and a set that the table uses, beside those that are said", async () => {
-    answer = { name: "banned" };
-    const banned = new NftSet("banned", inFw);
-    answer = {};
+    const banned = new NftSet("banned", { ...inFw, name: "banned" });
     const rules = chains(nft`ip saddr ${banned} drop`);
     const { inputs } = await made(
       new NftTable("fw", { ...host, family: "inet", name: "fw", uses: ["more"], chains: rules }),
@@ -287,15 +285,11 @@ describe("an NftSet in a rule", () => {
     expect(Object.keys(banned)).not.toContain("__hostnet");
   });
 
-  test("of another table is refused, with what to write", async () => {
-    answer = { name: "banned" };
-    const banned = new NftSet("banned", inFw);
-    answer = {};
-    const args = { ...host, family: "ip" as const, chains: chains(nft`ip saddr ${banned} drop`) };
-    const { uses } = withUses("other", args) as { uses: pulumi.Output<string[]> };
-    await expect((uses as unknown as { promise(): Promise<unknown> }).promise()).rejects.toThrow(
+  test("of another table is refused, with what to write", () => {
+    expect(() => usedName("other", ["inet", "fw", "banned"], ["ip", "other"])).toThrow(
       /names the set banned, which is in the table inet fw, not in ip other: .* with family: "ip", table: "other"/,
     );
+    expect(usedName("fw", ["inet", "fw", "banned"], ["inet", "fw"])).toBe("banned");
   });
 
   test("cannot wait for the table: neither the NftTable nor its name is a table", () => {
