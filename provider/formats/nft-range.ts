@@ -15,7 +15,7 @@ const MAC = /^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/;
 
 /** An address, a prefix, a range, a number: what is one in numbers. Throws where it looks like one and is none. */
 export function parseRange(text: string): Range | undefined {
-  const numbers = NUMBERS.exec(text);
+  const numbers = text.includes(".") || text.includes(":") ? null : NUMBERS.exec(text);
   if (numbers) {
     const [, first, last, length] = numbers;
     // So nft lists ranges of marks: the prefix of a 32-bit number.

@@ -54,7 +54,9 @@ function headDiffers(d: NftSet, state: NftSet, facts: Facts): string[] {
   const has = flagsListed(facts, state);
   const needs = flagsOf(d);
   const explicit = state.flags?.filter((flag) => flag === "dynamic" || flag === "constant") ?? [];
-  const flags = needs.every((flag) => has.includes(flag)) && explicit.every((flag) => needs.includes(flag));
+  // In use it keeps flags that its elements need no more.
+  const kept = facts.users.length > 0 ? explicit : has;
+  const flags = needs.every((flag) => has.includes(flag)) && kept.every((flag) => needs.includes(flag));
   const said = (of: NftSet, key: (typeof HEAD)[number]) =>
     key === "policy" ? (of.policy ?? "performance") : key === "counter" ? (of.counter ?? false) : of[key];
   return HEAD.filter((key) =>

@@ -388,6 +388,36 @@ add rule inet fw input ip6 saddr ::1 udp dport 9 counter`);
   expect(counts.map(([, n]) => Number(n))).toEqual([1, 0, 1]);
 });
 
+test("T1: a flood against a changing block list and a changing allow list, 0 wrong verdicts", async () => {
+  const near = ["127.0.0.1", "127.0.0.0/30", "127.0.0.0-127.0.0.9", "127.0.0.0/8"];
+  const lists = near.map((one, n) => [one, `10.${n}.0.0/16`, "192.0.2.0/24"]);
+  let blocked = apply(set({ name: "blocked", flags: ["interval"], elements: lists[0] }));
+  let allowed = apply(set({ name: "allowed", flags: ["interval"], elements: lists[0] }));
+  ns.load(`add chain inet fw input { type filter hook input priority 0; }
+add rule inet fw input udp dport 9 ip saddr @blocked counter drop
+add rule inet fw input udp dport 9 counter
+add rule inet fw input udp dport 10 ip saddr @allowed counter accept
+add rule inet fw input udp dport 10 counter drop`);
+  const flood = ns.start(
+    "bash",
+    "-c",
+    "while :; do echo x > /dev/udp/127.0.0.1/9; echo x > /dev/udp/127.0.0.1/10; done",
+  );
+  try {
+    for (let n = 1; n <= 24; n++) {
+      blocked = apply(set({ name: "blocked", flags: ["interval"], elements: lists[n % 4] }), blocked);
+      allowed = apply(set({ name: "allowed", flags: ["interval"], elements: lists[(n + 2) % 4] }), allowed);
+    }
+  } finally {
+    flood.kill();
+  }
+  const counts = [...ns.nft("list", "chain", "inet", "fw", "input").matchAll(/counter packets (\d+)/g)];
+  const [right, passed, right2, dropped] = counts.map(([, n]) => Number(n));
+  console.log(`T1: ${right} dropped and ${right2} passed, ${passed} and ${dropped} wrongly`);
+  expect([passed, dropped]).toEqual([0, 0]);
+  expect(Math.min(right!, right2!)).toBeGreaterThan(200);
+});
+
 describe("someone else's", () => {
   test("a set made meanwhile is not taken over: create fails, and its undo would not be run past the guard", () => {
     const d = set({ elements: ["10.0.0.1"] });
