@@ -36,7 +36,7 @@ describe("elements, canonical", () => {
       { "10.0.0.0/24": "accept" },
       { value: "verdict" },
     ],
-  ])("%j", (given, expected, more) => expect(keys(given, more)).toEqual(expected));
+  ])("%j", (...[given, expected, more]) => expect(keys(given, more)).toEqual(expected));
 });
 
 describe("refused, at the element and with what is allowed", () => {
@@ -72,15 +72,14 @@ describe("laws", () => {
   const network = fc.tuple(fc.nat(255), fc.integer({ min: 24, max: 32 })).map(([a, n]) => `10.1.${a}.0/${n}`);
   const lists = fc.array(fc.oneof(address, network), { maxLength: 30 });
   /** Of the 65536 addresses of each of both networks, those that are in the list. */
-  const members = (list: readonly string[]): Set<number> => {
+  const members = (list: readonly string[]): string => {
     const at = (text: string) => text.split(".").reduce((sum, byte) => sum * 256 + Number(byte), 0);
-    return new Set(
-      list.flatMap((one) => {
-        const [, first, last, length] = /^([\d.]+)(?:-([\d.]+)|\/(\d+))?$/.exec(one)!;
-        const size = last ? at(last) - at(first!) + 1 : 2 ** (32 - Number(length ?? 32));
-        return Array.from({ length: size }, (_, n) => at(first!) + n);
-      }),
-    );
+    const all = list.flatMap((one) => {
+      const [, first, last, length] = /^([\d.]+)(?:-([\d.]+)|\/(\d+))?$/.exec(one)!;
+      const size = last ? at(last) - at(first!) + 1 : 2 ** (32 - Number(length ?? 32));
+      return Array.from({ length: size }, (_, n) => at(first!) + n);
+    });
+    return [...new Set(all)].sort((a, b) => a - b).join(" ");
   };
 
   test("merging changes no member, is idempotent, and knows no order", () => {
@@ -108,22 +107,22 @@ describe("laws", () => {
 });
 
 test("long lists are added to in part, and refilled where nft would read them whole first", () => {
-  const seen = (elements: object) => ({
-    state: canonical<NftSet>(nftSet, args({ flags: ["interval"], elements })),
-    facts: { dormant: false, head: ["type ipv4_addr", "flags interval"], users: [], hooks: [], ended: [] },
-  });
-  const list = (length: number) =>
-    Array.from({ length }, (_, n) => `${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/26`);
+  const fields = (elements: readonly string[]) =>
+    ({
+      ...args({ flags: ["interval"] }),
+      elements: Object.fromEntries(elements.map((key) => [key, ""])),
+    }) as NftSet;
+  const facts = { dormant: false, head: ["flags interval"], users: [], hooks: [], ended: [] };
   const step = (length: number) => {
-    const d = canonical<NftSet>(
-      nftSet,
-      args({ flags: ["interval"], elements: [...list(length), "200.0.0.1"] }),
-    );
-    return nftSet.ensure(d, seen(list(length)))[0]!.stdin!;
+    const list = Array.from({ length }, (_, n) => `${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/26`);
+    const d = fields([...list, "200.0.0.1"]);
+    return nftSet.ensure(d, { state: fields(list), facts })[0]!.stdin!;
   };
   expect(step(1000)).toBe("add element inet fw s { 200.0.0.1 }\n");
-  expect(step(300_001)).toMatch(/^flush set inet fw s\nadd element inet fw s \{ 1\.0\.0\.0\/26,/);
-}, 120_000);
+  expect(step(300_001).slice(0, 60)).toMatch(
+    /^flush set inet fw s\nadd element inet fw s \{ 1\.0\.0\.0\/26,/,
+  );
+});
 
 describe("records", () => {
   const record = (elements: object) => ({
