@@ -64,12 +64,12 @@ function headDiffers(d: NftSet, state: NftSet, facts: Facts): string[] {
   );
 }
 
-/** As the host has them; where the state is yet to be reached, as it needs them. */
-function flagsListed({ head }: Facts, state: NftSet): string[] {
+/** In use they are what the host has; a set that no rule uses is made with just what it needs. */
+function flagsListed({ head, users }: Facts, state: NftSet): string[] {
   const needs = flagsOf(state);
+  if (users.length === 0) return needs;
   const line = head.find((one) => one.startsWith("flags "));
-  const listed = flagsIn({ flags: line?.slice(6).split(/ ?, ?/), timeout: state.timeout });
-  return needs.every((flag) => listed.includes(flag)) ? listed : needs;
+  return flagsIn({ flags: line?.slice(6).split(/ ?, ?/), timeout: state.timeout });
 }
 
 function fixed(differing: readonly string[], d: NftSet, state: NftSet, { users }: Facts): string {
