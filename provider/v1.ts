@@ -5,6 +5,7 @@
 import { bridge as bridgeKind } from "./bridge";
 import { RunHosts } from "./hosts";
 import { lifecycle } from "./lifecycle";
+import { nftSet as nftSetKind } from "./nft-set";
 import { nftTable as nftTableKind } from "./nft-table";
 import { policyRoute as policyRouteKind } from "./policy-route";
 import { sysctl as sysctlKind } from "./sysctl";
@@ -13,6 +14,7 @@ import { vrf as vrfKind } from "./vrf";
 const hosts = new RunHosts();
 
 export const bridge = lifecycle(bridgeKind, hosts);
+export const nftSet = lifecycle(nftSetKind, hosts);
 export const nftTable = lifecycle(nftTableKind, hosts);
 export const policyRoute = lifecycle(policyRouteKind, hosts);
 export const sysctl = lifecycle(sysctlKind, hosts);
