@@ -200,6 +200,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const undo = this.undo(before, target, next);
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
     if (settled && this.remembered) throw new Missed("nobody has looked yet");
+    const after = this.kind.query(desired, { desired, former: next.former }, true);
     const results = settled
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
@@ -207,34 +208,31 @@ export class Convergence<S extends z.ZodRawShape, F> {
           claims,
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
-          after: this.kind.query(desired, { desired, former: next.former }, true),
+          after,
           record: this.write(noted),
           undo,
           restore,
         });
-    const after = results ? this.settle(results, desired, next) : observed;
-    const facts = this.kind.keep?.(after.facts, before.facts) ?? after.facts;
-    const wrong = [...difference(desired, after.state ?? {}, Object.keys(desired)), ...(after.broken ?? [])];
+    const reached = results ? this.settle(results, desired, next) : observed;
+    const facts = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
+    const wrong = [
+      ...difference(desired, reached.state ?? {}, Object.keys(desired)),
+      ...(reached.broken ?? []),
+    ];
     if (wrong.length > 0) {
       const end = await this.takeBack(desired, undo, restore, unclaim);
       throw new HostnetError(
         `every step succeeded, but the host does not show it: ${wrong.join("; ")}\n${end}`,
       );
     }
-    const memory = results ? this.memorize(noted, results, desired, next) : next.memory;
-    return { stored: { ...next, desired, facts, memory }, observed: { ...after, facts } };
+    const memory = results ? this.memorize(noted, after, results) : next.memory;
+    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts } };
   }
 
   /** The record as it was just written, and the look after the change. */
-  private memorize(
-    noted: HostRecord,
-    results: readonly Result[],
-    desired: Desired<S>,
-    { former }: Stored<S, F>,
-  ) {
-    const records = recordQueries(noted.kind, noted.id);
-    const queries = [...records, ...this.kind.query(desired, { desired, former })];
-    return memorize(queries, [...recordResults(this.write(noted)), ...results]);
+  private memorize(noted: HostRecord, after: readonly Query[], results: readonly Result[]) {
+    const records = recordResults(this.write(noted));
+    return memorize([...recordQueries(noted.kind, noted.id), ...after], [...records, ...results]);
   }
 
   /** Settings that others share have to be looked at. */
