@@ -16,9 +16,9 @@ beforeEach(async () => {
 });
 afterEach(() => host.close());
 
-const base = { type: "filter", hook: "input", priority: 0 };
+const base = { type: "filter", hook: "forward", priority: 0 };
 const banned = { family: "inet", table: "fw", type: "ipv4_addr", elements: ["192.0.2.1"] };
-const table = (...rules: string[]) => ({ family: "inet", chains: { input: { ...base, rules } } });
+const table = (...rules: string[]) => ({ family: "inet", chains: { forward: { ...base, rules } } });
 const using = { ...table("ip saddr @banned drop"), uses: ["banned"] };
 const drift = async (type: string, name: string) => (await stack.refresh(type, name))!.outputs.drift;
 const ruleset = () => host.sh("nft list ruleset");
@@ -39,7 +39,7 @@ test("sets first, then the table, one more set, changes of each, and away", asyn
   ] as const)
     expect(await drift(type, name)).toEqual([]);
   // The rules go first, the sets that stand alone stay with the bare table, which goes with the last.
-  await expect(stack.destroy("NftSet", "banned")).rejects.toThrow(/rules of input in inet fw still use it/);
+  await expect(stack.destroy("NftSet", "banned")).rejects.toThrow(/rules of forward in inet fw still use it/);
   await stack.destroy("NftTable", "fw");
   expect(ruleset()).not.toContain("chain");
   expect(await drift("NftSet", "banned")).toEqual([]);

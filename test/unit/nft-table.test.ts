@@ -84,13 +84,17 @@ const drift = (results: readonly Result[], last: Last<Shape, Facts>): string[] =
 test("what is asked of the host", () => {
   const last = applied(FIREWALL);
   const nft = ["env", "TZ=UTC", "nft", "-s", "-n"];
+  // Sets of their own, by their records.
+  const owned = { argv: expect.arrayContaining(["grep", "/etc/hostnet/objects"]), free: true };
   expect(nftTable.query(last.desired, last)).toEqual([
     { argv: [...nft, "-t", "list", "table", "inet", "fw"] },
     { argv: [...nft, "list", "set", "inet", "fw", "lan"] },
+    owned,
   ]);
   expect(nftTable.query(last.desired)).toEqual([
     { argv: [...nft, "-t", "list", "table", "inet", "fw"] },
     { argv: [...nft, "list", "table", "inet", "fw"], free: true },
+    owned,
   ]);
 });
 
