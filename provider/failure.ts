@@ -8,6 +8,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   bridge: "iproute2",
   nft: "nftables",
   sysctl: "procps",
+  modprobe: "kmod",
   virsh: "libvirt-clients",
 };
 

@@ -4,6 +4,7 @@
  */
 import { bridge as bridgeKind } from "./bridge";
 import { RunHosts } from "./hosts";
+import { kernelModules as kernelModulesKind } from "./kernel-modules";
 import { lifecycle } from "./lifecycle";
 import { nftTable as nftTableKind } from "./nft-table";
 import { policyRoute as policyRouteKind } from "./policy-route";
@@ -13,6 +14,7 @@ import { vrf as vrfKind } from "./vrf";
 const hosts = new RunHosts();
 
 export const bridge = lifecycle(bridgeKind, hosts);
+export const kernelModules = lifecycle(kernelModulesKind, hosts);
 export const nftTable = lifecycle(nftTableKind, hosts);
 export const policyRoute = lifecycle(policyRouteKind, hosts);
 export const sysctl = lifecycle(sysctlKind, hosts);

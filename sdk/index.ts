@@ -1,5 +1,6 @@
 export { Bridge, type BridgeArgs } from "./bridge";
 export type { Connection, HostArgs, ProxyConnection, SshOptions } from "./host";
+export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";
 export { NftTable, type NftTableArgs } from "./nft-table";
 export { PolicyRoute, type PolicyRouteArgs } from "./policy-route";

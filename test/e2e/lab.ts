@@ -25,7 +25,7 @@ ${lines.join("\n")}
 `;
 }
 
-const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "Sysctl"];
+const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "Sysctl", "KernelModules"];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
 

@@ -27,6 +27,8 @@ interface Life {
   /** Shell, on the host: fails unless the object is as created, as updated. */
   readonly created: string;
   readonly updated: string;
+  /** Shell, on the host: what the comparison with before does not see. */
+  readonly destroyed?: string;
   /** Shell, on the host: a hand that changes the object. */
   readonly edit: string;
   /** What a refresh shows of it. */
@@ -115,6 +117,19 @@ const lives: Record<string, Life> = {
     edit: "sysctl -qw net.ipv4.ip_forward=0",
     drift: "settings.net.ipv4.ip_forward: 0 instead of 1",
   },
+  KernelModules: {
+    world: `for m in br_netfilter bridge stp llc nf_conntrack_ftp; do rmmod $m 2>/dev/null || :; done; modprobe llc`,
+    create: 'new KernelModules("modules", { ...host, modules: ["br-netfilter"] });',
+    created: `[ -d /proc/sys/net/bridge ]; grep -q '^stp ' /proc/modules
+      rmmod br_netfilter; systemctl restart systemd-modules-load; [ -d /proc/sys/net/bridge ]`,
+    update: 'new KernelModules("modules", { ...host, modules: ["nf_conntrack_ftp"] });',
+    updated: `grep -q '^nf_conntrack_ftp ' /proc/modules; grep -q '^llc ' /proc/modules
+      no "grep -q -e '^br_netfilter ' -e '^bridge ' -e '^stp ' /proc/modules"
+      [ "$(ls /etc/modules-load.d | grep hostnet)" = hostnet-nf_conntrack_ftp.conf ]`,
+    edit: "rmmod nf_conntrack_ftp",
+    drift: "modules: nf_conntrack_ftp is missing",
+    destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"; grep -q '^llc ' /proc/modules`,
+  },
 };
 
 test.each(Object.keys(lives))("%s", async (kind) => {
@@ -144,4 +159,5 @@ test.each(Object.keys(lives))("%s", async (kind) => {
 
   await project.destroy();
   expect(await settled(vm)).toEqual(pristine);
+  await verify(vm, life.destroyed ?? "");
 });
