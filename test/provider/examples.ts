@@ -132,6 +132,6 @@ export const examples: readonly Example[] = [
     code: "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
     deleteBeforeReplace: false,
     identity: ["name"],
-    args: { name: "modules", modules: ["br_netfilter", "nf-conntrack-ftp"] },
+    args: { name: "modules", modules: ["br_netfilter", "nf-conntrack-ftp"], persist: true },
   },
 ];
