@@ -63,11 +63,14 @@ function takeBack(module: string, { desired }: Last<Shape, Facts>, former?: Form
   return [...(desired.persist ? [forget(module)] : []), ...ours.map((name) => unload(name, module))];
 }
 
-/** One module and no other: `modprobe -r` would take along what was idle, but loaded, before us. */
+/**
+ * One module and no other: `modprobe -r` would take along what was idle, but loaded, before us. Only an idle one has no
+ * users (0) and none named (-); of one that can never go the kernel says "[permanent]" there.
+ */
 const unload = (name: string, claimed: string): Step => ({
   argv: ["rmmod", name],
   released: [...new Set([claimed, name])].map(loading),
-  unless: ["awk", `$1 == "${name}" && $3 == 0 { idle = 1 } END { exit idle }`, "/proc/modules"],
+  unless: ["awk", `$1 == "${name}" && $3 == 0 && $4 == "-" { idle = 1 } END { exit idle }`, "/proc/modules"],
 });
 
 /** With the last resource that wants it at boot. */

@@ -167,7 +167,7 @@ describe("cases", () => {
       `rm -f ${file("br_netfilter")} | released module/br_netfilter/boot`,
       ...["br_netfilter", "bridge", "stp"].map(
         (name) =>
-          `rmmod ${name} | unless awk $1 == "${name}" && $3 == 0 { idle = 1 } END { exit idle } /proc/modules | released ` +
+          `rmmod ${name} | unless awk $1 == "${name}" && $3 == 0 && $4 == "-" { idle = 1 } END { exit idle } /proc/modules | released ` +
           [...new Set(["br_netfilter", name])].map((one) => `module/${one}`).join(),
       ),
     ]);
