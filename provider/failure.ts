@@ -9,6 +9,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nft: "nftables",
   sysctl: "procps",
   modprobe: "kmod",
+  modinfo: "kmod",
   virsh: "libvirt-clients",
 };
 

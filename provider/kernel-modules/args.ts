@@ -12,8 +12,8 @@ export interface KernelModulesFields {
   /**
    * Names without path or ".ko": ["br_netfilter", "nf_conntrack_ftp"]; "-" and "_" are the same. One that the kernel has
    * built in counts as loaded. Several resources, of several stacks too, may want one module. With the last of them it is
-   * unloaded, and so are the modules that it brought with it, in so far as they were not loaded before it and nothing
-   * uses them then.
+   * unloaded, if it was not loaded before the first and nothing uses it. What came along with it stays, idle, until the
+   * next boot; so does a module that makes links ("bridge", "dummy"), for they would go with it.
    */
   modules: string[];
 }

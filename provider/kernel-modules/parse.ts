@@ -5,8 +5,10 @@ import type { KernelModules, schema } from "./args";
 type Shape = typeof schema.shape;
 
 export interface Facts {
-  /** By module: what modprobe would load before it and is not loaded, in this order. */
-  readonly brings: Readonly<Record<string, readonly string[]>>;
+  /** Those that make links, as bridge and dummy do: unloaded, they would take their links along, idle or not. */
+  readonly links: readonly string[];
+  /** By module: how many others it needs, so more than any of these. */
+  readonly needs: Readonly<Record<string, number>>;
   /** By module that modprobe would not load: why. */
   readonly refused: Readonly<Record<string, string>>;
   /** Those with a file of ours that loads them at boot. */
@@ -25,9 +27,10 @@ export function query(d: KernelModules, last?: Last<Shape, Facts>): readonly Que
   const names = namesOf(d, last);
   return [
     { argv: ["grep", "-oE", `^(${names.join("|")}) `, "/proc/modules"] },
-    // Other modules come and go.
-    { argv: ["cut", "-d ", "-f1", "/proc/modules"], free: true },
-    ...names.map((name) => ({ argv: ["modprobe", "-D", name] })),
+    ...names.flatMap((name) => [
+      { argv: ["modprobe", "-D", name] },
+      { argv: ["modinfo", "-F", "alias", name] },
+    ]),
     ...(persists(d, last) ? names.map((name) => ({ argv: ["cat", bootFile(name)] })) : []),
   ];
 }
@@ -38,16 +41,16 @@ export function parse(
   last?: Last<Shape, Facts>,
 ): Observed<Shape, Facts> {
   const names = namesOf(d, last);
-  const [own, all] = results as [Result, Result];
-  const loaded = listed(own, 1);
-  const everything = listed(all, 0);
-  const plans = names.map((name, n) => planOf(results[2 + n]!, name));
+  const loaded = loadedOf(results[0]!);
+  const plans = names.map((name, n) => planOf(results[1 + 2 * n]!, name));
   const modules = names.filter((name, n) => loaded.has(name) || plans[n]!.builtin);
-  const absent = names.filter((name) => !modules.includes(name));
-  const boot = persists(d, last) ? names.filter((name, n) => kept(results[2 + names.length + n]!, name)) : [];
-  const by = <T>(list: readonly string[], tell: (name: string) => T) =>
-    Object.fromEntries(list.map((name) => [name, tell(name)]));
-  const plan = (name: string): Plan => plans[names.indexOf(name)]!;
+  const boot = persists(d, last)
+    ? names.filter((name, n) => kept(results[1 + 2 * names.length + n]!, name))
+    : [];
+  const refused = names.flatMap((name, n) => {
+    const why = plans[n]!.refused;
+    return why === undefined || loaded.has(name) ? [] : [[name, why] as const];
+  });
   return {
     state: {
       name: d.name,
@@ -55,26 +58,27 @@ export function parse(
       persist: persists(d, last) && modules.every((name) => boot.includes(name) || !d.modules.includes(name)),
     },
     facts: {
-      brings: by(absent, (name) => plan(name).needs.filter((other) => !everything.has(other))),
-      refused: by(
-        absent.filter((name) => plan(name).refused !== undefined),
-        (name) => plan(name).refused!,
-      ),
+      links: names.filter((_, n) => makesLinks(results[2 + 2 * n]!)),
+      needs: Object.fromEntries(names.map((name, n) => [name, plans[n]!.needs])),
+      refused: Object.fromEntries(refused),
       boot,
     },
   };
 }
 
+/** By its aliases; when in doubt, yes. */
+const makesLinks = ({ code, stdout }: Result): boolean => code !== 0 || /^rtnl-link-/m.test(stdout);
+
 /** /proc/modules has a line for each loaded module, none for what is built in. */
-function listed({ code, stdout, stderr }: Result, most: number): Set<string> {
-  if (code > most || stderr !== "")
+function loadedOf({ code, stdout, stderr }: Result): Set<string> {
+  if (code > 1 || stderr !== "")
     throw new HostnetError(`/proc/modules cannot be read: ${stderr.trim() || `exit code ${code}`}`);
-  return new Set(stdout.split(/\s+/).filter((name) => name !== ""));
+  return new Set(stdout.split(/\s+/));
 }
 
 interface Plan {
   readonly builtin: boolean;
-  readonly needs: readonly string[];
+  readonly needs: number;
   readonly refused?: string;
 }
 
@@ -82,7 +86,7 @@ interface Plan {
 function planOf({ code, stdout, stderr }: Result, name: string): Plan {
   const kernel = /not found in directory \/lib\/modules\/(\S+)/.exec(stderr)?.[1];
   if (kernel !== undefined)
-    return { builtin: false, needs: [], refused: `the host's kernel ${kernel} has no such module` };
+    return { builtin: false, needs: 0, refused: `the host's kernel ${kernel} has no such module` };
   const lines = stdout.split("\n").filter((line) => line !== "");
   if (code !== 0 || lines.length === 0)
     throw new HostnetError(
@@ -94,14 +98,13 @@ function planOf({ code, stdout, stderr }: Result, name: string): Plan {
     return { verb, line, name: base.replaceAll("-", "_") };
   });
   const self = named.find((one) => one.name === name && one.verb !== "install");
-  const needs = named.flatMap((one) => (one.verb === "insmod" && one !== self ? [one.name] : []));
-  if (self) return { builtin: self.verb === "builtin", needs };
+  if (self) return { builtin: self.verb === "builtin", needs: lines.length - 1 };
   const last = named.at(-1)!;
   const refused =
     last.verb === "install"
       ? `/etc/modprobe.d there says not to load it, but to run: ${last.line.slice("install ".length).trim()}`
       : `is another name of ${last.name}: write that`;
-  return { builtin: false, needs, refused };
+  return { builtin: false, needs: 0, refused };
 }
 
 /** Whether the file stands as we write it. */

@@ -9,7 +9,6 @@ type Seen = Observed<Shape, Facts>;
 /** What was found before the first claim to a module. */
 interface Former {
   readonly loaded: boolean;
-  readonly brings: readonly string[];
 }
 
 /** To be loaded, and to be loaded at boot: a resource that does not persist claims the first only. */
@@ -19,7 +18,7 @@ const booting = (module: string): string => `module/${module}/boot`;
 export function claims(d: KernelModules, before?: Seen): Record<string, Claim> {
   const entries = d.modules.flatMap((module): [string, Claim][] => {
     const loaded = before?.state?.modules.includes(module) ?? false;
-    const former: Former = { loaded, brings: before?.facts.brings[module] ?? [] };
+    const former: Former = { loaded };
     const boot: [string, Claim] = [booting(module), { value: "loaded", former: null }];
     return [[loading(module), { value: "loaded", former }], ...(d.persist ? [boot] : [])];
   });
@@ -35,7 +34,7 @@ export function ensure(d: KernelModules, before: Seen, last?: Last<Shape, Facts>
     throw new HostnetError(`modules: ${refused}: ${before.facts.refused[refused]}`);
   const left = last?.desired.modules.filter((module) => !d.modules.includes(module)) ?? [];
   return [
-    ...left.flatMap((module) => takeBack(module, last!, formerOf(module, before, wayBack))),
+    ...(last ? takeBack(left, last, before, wayBack) : []),
     ...d.modules.flatMap((module) => [
       ...(there.includes(module) ? [] : [{ argv: ["modprobe", module] }]),
       ...boot(module, wayBack ? before.facts.boot.includes(module) : d.persist),
@@ -49,28 +48,41 @@ export function ensure(d: KernelModules, before: Seen, last?: Last<Shape, Facts>
 }
 
 export function remove(before: Seen, last: Last<Shape, Facts>): readonly Step[] {
-  return last.desired.modules.flatMap((module) => takeBack(module, last, formerOf(module, before, false)));
-}
-
-function formerOf(module: string, { shared, facts }: Seen, wayBack: boolean): Former | undefined {
-  // What a failed change wanted and was not there, the change itself has loaded.
-  if (wayBack) return { loaded: false, brings: facts.brings[module] ?? [] };
-  return shared?.[loading(module)] as Former | undefined;
-}
-
-function takeBack(module: string, { desired }: Last<Shape, Facts>, former?: Former): Step[] {
-  const ours = former && !former.loaded ? [module, ...[...former.brings].reverse()] : [];
-  return [...(desired.persist ? [forget(module)] : []), ...ours.map((name) => unload(name, module))];
+  return takeBack(last.desired.modules, last, before, false);
 }
 
 /**
- * One module and no other: `modprobe -r` would take along what was idle, but loaded, before us. Only an idle one has no
- * users (0) and none named (-); of one that can never go the kernel says "[permanent]" there.
+ * The last loaded first. Not what came along: of a dependency nobody can tell whether something else has come to rely
+ * on it.
  */
-const unload = (name: string, claimed: string): Step => ({
-  argv: ["rmmod", name],
-  released: [...new Set([claimed, name])].map(loading),
-  unless: ["awk", `$1 == "${name}" && $3 == 0 && $4 == "-" { idle = 1 } END { exit idle }`, "/proc/modules"],
+function takeBack(
+  modules: readonly string[],
+  { desired }: Last<Shape, Facts>,
+  { shared, facts }: Seen,
+  wayBack: boolean,
+): Step[] {
+  // What a failed change wanted and was not there, the change itself has loaded.
+  const ours = (module: string): boolean =>
+    wayBack || (shared?.[loading(module)] as Former | undefined)?.loaded === false;
+  const inOrder = [...modules].sort((a, b) => (facts.needs[b] ?? 0) - (facts.needs[a] ?? 0));
+  return inOrder.flatMap((module) => [
+    ...(desired.persist ? [forget(module)] : []),
+    ...(ours(module) && !facts.links.includes(module) ? [unload(module)] : []),
+  ]);
+}
+
+/**
+ * One module and no other, as `modprobe -r` would take. Only an idle one has no users (0) and none named (-); of one that
+ * can never go the kernel says "[permanent]" there.
+ */
+const unload = (module: string): Step => ({
+  argv: ["rmmod", module],
+  released: [loading(module)],
+  unless: [
+    "awk",
+    `$1 == "${module}" && $3 == 0 && $4 == "-" { idle = 1 } END { exit idle }`,
+    "/proc/modules",
+  ],
 });
 
 /** With the last resource that wants it at boot. */

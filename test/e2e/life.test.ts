@@ -118,17 +118,16 @@ const lives: Record<string, Life> = {
     drift: "settings.net.ipv4.ip_forward: 0 instead of 1",
   },
   KernelModules: {
-    world: `for m in br_netfilter bridge stp llc nf_conntrack_ftp; do rmmod $m 2>/dev/null || :; done; modprobe llc`,
+    world: "for m in br_netfilter bridge nf_conntrack_ftp; do rmmod $m 2>/dev/null || :; done",
     create: 'new KernelModules("modules", { ...host, modules: ["br-netfilter"] });',
-    created: `[ -d /proc/sys/net/bridge ]; grep -q '^stp ' /proc/modules
+    created: `[ -d /proc/sys/net/bridge ]
       rmmod br_netfilter; systemctl restart systemd-modules-load; [ -d /proc/sys/net/bridge ]`,
     update: 'new KernelModules("modules", { ...host, modules: ["nf_conntrack_ftp"] });',
-    updated: `grep -q '^nf_conntrack_ftp ' /proc/modules; grep -q '^llc ' /proc/modules
-      no "grep -q -e '^br_netfilter ' -e '^bridge ' -e '^stp ' /proc/modules"
+    updated: `grep -q '^nf_conntrack_ftp ' /proc/modules; no "grep -q '^br_netfilter ' /proc/modules"
       [ "$(ls /etc/modules-load.d | grep hostnet)" = hostnet-nf_conntrack_ftp.conf ]`,
     edit: "rmmod nf_conntrack_ftp",
     drift: "modules: nf_conntrack_ftp is missing",
-    destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"; grep -q '^llc ' /proc/modules`,
+    destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"`,
   },
 };
 
