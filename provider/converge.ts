@@ -7,6 +7,7 @@ import { failure, requireTools } from "./failure";
 import { newlyDeclared, remember, returning } from "./former";
 import type { Answer } from "./host/commit";
 import {
+  abridged,
   type HostRecord,
   parseRecord,
   parseShared,
@@ -176,7 +177,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
       desired,
       former: next.former as unknown as Record<string, unknown>,
     };
-    const noteStands = same(record, json(noted)) && seen.persistent === this.options.persist;
+    const noteStands =
+      same(record, json({ ...noted, desired: abridged(desired) })) &&
+      seen.persistent === this.options.persist;
     const settled = steps.length === 0 && claims.length === 0 && noteStands;
     const undo = this.undo(before, target, next);
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
@@ -186,7 +189,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
           claims,
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
-          after: this.kind.query(desired, { desired, former: next.former }),
+          after: this.kind.query(desired, { desired, former: next.former }, true),
           record: this.write(noted),
           undo,
           restore,
@@ -307,7 +310,10 @@ class Failed extends HostnetError {}
 class Crowded extends HostnetError {}
 
 function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<S, F> {
-  return { desired: record.desired as Desired<S>, former: record.former as unknown as Observed<S, F> };
+  const { elements, ...rest } = record.desired;
+  // Of a long list the record has but the hash: what there is, is all that is known of it.
+  const desired = typeof elements === "string" ? rest : record.desired;
+  return { desired: desired as Desired<S>, former: record.former as unknown as Observed<S, F> };
 }
 
 const formers = (shared: SharedByKey) =>

@@ -84,8 +84,11 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   readonly deleteBeforeReplace?: boolean;
   /** Readable, unique on a host among this kind: "inet/fw". */
   id(d: Desired<S>): string;
-  /** Prints only stable text of what is managed: two looks in a row are byte-equal while taps come and go. */
-  query(d: Desired<S>, last?: Last<S, F>): readonly Query[];
+  /**
+   * Prints only stable text of what is managed: two looks in a row are byte-equal while taps come and go. `changed`: a
+   * change has just succeeded; what its one transaction vouches for need not be read back.
+   */
+  query(d: Desired<S>, last?: Last<S, F>, changed?: boolean): readonly Query[];
   /** One result for each query, in order. Throws when unsure: an odd answer is never "absent". */
   parse(results: readonly Result[], d: Desired<S>, last?: Last<S, F>): Observed<S, F>;
   /**

@@ -6,6 +6,7 @@ import { bridge as bridgeKind } from "./bridge";
 import { RunHosts } from "./hosts";
 import { kernelModules as kernelModulesKind } from "./kernel-modules";
 import { lifecycle } from "./lifecycle";
+import { nftSet as nftSetKind } from "./nft-set";
 import { nftTable as nftTableKind } from "./nft-table";
 import { policyRoute as policyRouteKind } from "./policy-route";
 import { sysctl as sysctlKind } from "./sysctl";
@@ -15,6 +16,7 @@ const hosts = new RunHosts();
 
 export const bridge = lifecycle(bridgeKind, hosts);
 export const kernelModules = lifecycle(kernelModulesKind, hosts);
+export const nftSet = lifecycle(nftSetKind, hosts);
 export const nftTable = lifecycle(nftTableKind, hosts);
 export const policyRoute = lifecycle(policyRouteKind, hosts);
 export const sysctl = lifecycle(sysctlKind, hosts);

@@ -2,6 +2,7 @@ export { Bridge, type BridgeArgs } from "./bridge";
 export type { Connection, HostArgs, ProxyConnection, SshOptions } from "./host";
 export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";
+export { NftSet, type NftSetArgs } from "./nft-set";
 export { NftTable, type NftTableArgs } from "./nft-table";
 export { PolicyRoute, type PolicyRouteArgs } from "./policy-route";
 export { Sysctl, type SysctlArgs } from "./sysctl";

@@ -6,6 +6,8 @@ export type { NftText, NftValue };
 /** An `NftSet`: in a rule it becomes `@name`. */
 export interface SetInRule {
   readonly __hostnet: "NftSet";
+  readonly family: pulumi.Output<string>;
+  readonly table: pulumi.Output<string>;
   readonly name: pulumi.Output<string>;
 }
 

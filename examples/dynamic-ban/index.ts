@@ -8,7 +8,7 @@
  * hand: who is banned, and who is always let in.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { NftTable, nft } from "pulumi-hostnet";
+import { NftSet, NftTable, nft } from "pulumi-hostnet";
 
 const config = new pulumi.Config();
 const host = {
@@ -26,11 +26,22 @@ const wan = config.get("interface") ?? "wan0";
 const service = { address: config.get("serviceAddress") ?? "192.0.2.5", port: 5000 };
 /** New connections, for each source. */
 const rate = nft.raw(config.get("rate") ?? "over 60/minute burst 10 packets");
-/** `pulumi config set --path 'ban[0]' 198.51.100.0/24` */
-const ban = config.getObject<string[]>("ban") ?? [];
-const allow = config.getObject<string[]>("allow") ?? [];
 /** On packets to those that may be answered. */
 const mark = 0x320;
+
+/** `pulumi config set --path 'ban[0]' 198.51.100.0/24`: what is listed changes element by element, the rules stay. */
+const list = (name: string, flags: ("interval" | "timeout")[]) =>
+  new NftSet(name, {
+    ...host,
+    family: "ip",
+    table: "guard",
+    type: "ipv4_addr",
+    flags,
+    elements: config.getObject<string[]>(name) ?? [],
+  });
+// "timeout": what is banned at the console for an hour needs no program.
+const ban = list("ban", ["interval", "timeout"]);
+const allow = list("allow", ["interval"]);
 
 export const table = new NftTable("guard", {
   ...host,
@@ -38,9 +49,6 @@ export const table = new NftTable("guard", {
   sets: {
     heard: { type: "ipv4_addr", flags: ["dynamic", "timeout"], timeout: "10m", size: 65535 },
     rates: { type: "ipv4_addr", flags: ["dynamic", "timeout"], timeout: "1m", size: 65535 },
-    // "timeout": what is banned at the console for an hour needs no program.
-    ban: { type: "ipv4_addr", flags: ["interval", "timeout"], elements: ban },
-    allow: { type: "ipv4_addr", flags: ["interval"], elements: allow },
   },
   counters: { banned: {}, limited: {}, unasked: {} },
   chains: {
@@ -50,8 +58,8 @@ export const table = new NftTable("guard", {
       priority: "mangle",
       rules: [
         nft`iifname != ${wan} accept`,
-        nft`ip saddr @allow accept`,
-        nft`ip saddr @ban counter name banned drop`,
+        nft`ip saddr ${allow} accept`,
+        nft`ip saddr ${ban} counter name banned drop`,
         nft`ct state new update @rates { ip saddr limit rate ${rate} } counter name limited drop`,
         nft`update @heard { ip saddr }`,
       ],
@@ -73,7 +81,7 @@ export const table = new NftTable("guard", {
       rules: [
         nft`oifname != ${wan} accept`,
         nft`ip daddr @heard meta mark set ${mark}`,
-        nft`ip daddr @allow meta mark set ${mark}`,
+        nft`ip daddr ${allow} meta mark set ${mark}`,
         nft`meta mark != ${mark} counter name unasked drop`,
       ],
     },

@@ -15,7 +15,7 @@ export function parseAddress(text: string): Address {
 }
 
 function v4(text: string): bigint {
-  return text.split(".").reduce((sum, part) => sum * 256n + BigInt(part), 0n);
+  return BigInt(text.split(".").reduce((sum, part) => sum * 256 + Number(part), 0));
 }
 
 function v6(text: string): bigint {
@@ -35,7 +35,8 @@ function v6(text: string): bigint {
 
 export function formatAddress({ family, value }: Address): string {
   if (family === 4) {
-    return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join(".");
+    const bits = Number(value);
+    return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
   }
   // As the kernel and inet_ntop print it: the mapped form dotted, else RFC 5952.
   if (value >> 32n === 0xffffn) return `::ffff:${formatAddress({ family: 4, value: value & 0xffffffffn })}`;

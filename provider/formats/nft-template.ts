@@ -47,6 +47,8 @@ function name(value: unknown, place: string): string {
 function list(values: readonly unknown[]): string {
   if (values.length === 0) throw new Error("the list is empty, and nft has no empty set: leave the rule out");
   if (values.some(Array.isArray)) throw new Error("a list in a list");
+  if (values.some((value) => isText(value) && value.__nft.startsWith("@")))
+    throw new Error("a set cannot stand in a list: write a rule for each set");
   return `{ ${values.map(bare).join(", ")} }`;
 }
 
@@ -56,6 +58,10 @@ function bare(value: unknown): string {
   const text = scalar(value);
   if (isLiteral(text)) return text;
   if (text === "") throw new Error("the text is empty");
+  if (/^@[A-Za-z]/.test(text))
+    throw new Error(
+      `"${text}" is but a text: write the NftSet itself, \${banned}, or for a set of the table @\${"${text.slice(1)}"}`,
+    );
   return `"${within(text)}"`;
 }
 

@@ -72,9 +72,24 @@ function json(text: string): unknown {
   }
 }
 
+/** Bytes of JSON up to which a set's elements stand in its record. */
+const LONG = 64 * 1024;
+
+/**
+ * A long list of elements is noted by its hash: every look reads the record, every change writes it, and a change of one
+ * element must not send all. The host has the elements themselves, in the set.
+ */
+export function abridged(desired: HostRecord["desired"]): HostRecord["desired"] {
+  const { elements, ...rest } = desired;
+  if (typeof elements !== "object") return desired;
+  const text = JSON.stringify(elements);
+  return text.length > LONG ? { ...rest, elements: `sha256:${digest(text)}` } : desired;
+}
+
 /** Files to write for a record; the copy in the other place goes, so that `persist` can change. */
 export function writeRecord(value: HostRecord, persist: boolean, version: string): readonly File[] {
-  const text = `${JSON.stringify({ format: FORMAT, version, ...value })}\n`;
+  const desired = abridged(value.desired);
+  const text = `${JSON.stringify({ format: FORMAT, version, ...value, desired })}\n`;
   const [here, there] = persist ? [PERSISTENT, VOLATILE] : [VOLATILE, PERSISTENT];
   return [{ path: file(here, value.kind, value.id), text }, { path: file(there, value.kind, value.id) }];
 }

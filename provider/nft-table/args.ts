@@ -1,21 +1,8 @@
 import { z } from "zod";
+import { collection, comment, family, flag, issue, name, names, words } from "../formats/nft-fields";
 import type { Desired } from "../kind";
-import { integer, setOf } from "../schema";
-import {
-  comment,
-  device,
-  elements,
-  flag,
-  issue,
-  name,
-  named,
-  names,
-  priority,
-  rules,
-  text,
-  time,
-  words,
-} from "./fields";
+import { setOf } from "../schema";
+import { device, elements, named, priority, rules, text } from "./fields";
 
 /** A chain that others jump to. */
 export interface RegularChain {
@@ -220,39 +207,25 @@ const chain = z
     return { ...head, ...(devices.length > 0 && { devices }), ...(text && { rules: text }) };
   });
 
-const FLAGS = ["constant", "interval", "timeout", "dynamic"] as const;
-
-const collection = {
-  type: words("type: as ipv4_addr, or ipv4_addr . inet_service").optional(),
-  typeof: words("expression: as ip saddr . tcp dport").optional(),
-  flags: setOf(z.enum(FLAGS, oneOf(FLAGS))).optional(),
-  timeout: time.optional(),
-  gcInterval: time.optional(),
-  size: integer(1, 4294967295).optional(),
-  counter: flag,
-  autoMerge: flag,
-  policy: z.enum(["performance", "memory"], 'must be "performance" or "memory"').optional(),
-  comment,
-};
-
 const typed = <T extends { type?: unknown; typeof?: unknown }>(given: T, context: z.RefinementCtx): void => {
   if ((given.type === undefined) === (given.typeof === undefined))
     issue(context, "needs either type or typeof", given);
 };
 
-const set = z.strictObject({ ...collection, elements: elements(false).optional() }).superRefine(typed);
+const set = z
+  .strictObject({ ...collection, autoMerge: flag, elements: elements(false).optional() })
+  .superRefine(typed);
 const map = z
   .strictObject({
     ...collection,
+    autoMerge: flag,
     value: words("type of values: as verdict, or ipv4_addr"),
     elements: elements(true).optional(),
   })
   .superRefine(typed);
 
-const FAMILIES = ["ip", "ip6", "inet", "arp", "bridge", "netdev"] as const;
-
 export const schema = z.strictObject({
-  family: z.enum(FAMILIES, oneOf(FAMILIES)),
+  family,
   name,
   chains: named(chain),
   sets: named(set),

@@ -1,5 +1,6 @@
 import { unquote } from "../formats/nft";
 import { type Block, keyOf, parseBody } from "../formats/nft-block";
+import { collectionHead } from "../formats/nft-collection";
 import { parseTime } from "../formats/nft-element";
 import { type Chain, type NftTable, rulesOf, type SetOrMap } from "./args";
 
@@ -72,21 +73,6 @@ function chainHead(c: Chain): string[] {
     ...commented(c),
     `type ${c.type} hook ${c.hook}${devices} priority ${c.priority}`,
     ...(c.policy ? [`policy ${c.policy}`] : []),
-  ];
-}
-
-function collectionHead(s: SetOrMap): string[] {
-  const value = s.value === undefined ? "" : ` : ${s.value}`;
-  return [
-    s.type === undefined ? `typeof ${s.typeof}${value}` : `type ${s.type}${value}`,
-    ...(s.flags && s.flags.length > 0 ? [`flags ${s.flags.join(",")}`] : []),
-    ...(s.timeout ? [`timeout ${s.timeout}`] : []),
-    ...(s.gcInterval ? [`gc-interval ${s.gcInterval}`] : []),
-    ...(s.size ? [`size ${s.size}`] : []),
-    ...(s.counter ? ["counter"] : []),
-    ...(s.autoMerge ? ["auto-merge"] : []),
-    ...(s.policy ? [`policy ${s.policy}`] : []),
-    ...commented(s),
   ];
 }
 

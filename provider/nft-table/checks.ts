@@ -40,9 +40,11 @@ function twice(d: NftTable): Problem[] {
       (field && d[field]?.[block.name]) || inText.findIndex((other) => keyOf(other) === keyOf(block)) < n
     );
   });
+  const used = (d.uses ?? []).filter((name) => d.sets?.[name] || d.maps?.[name]);
   const both = Object.keys(d.sets ?? {}).filter((name) => d.maps?.[name]);
   return [
     ...doubles.map(({ kind, name }) => ({ property: "text", reason: `${kind} ${name} is declared twice` })),
+    ...used.map((name) => ({ property: "uses", reason: `${name} is declared by the table itself, too` })),
     ...both.map((name) => ({ property: `maps.${name}`, reason: "is the name of a set, too" })),
   ];
 }
@@ -102,7 +104,8 @@ function unknownNames(d: NftTable): Problem[] {
     const chain = to.find((name) => !chains.has(name) && !name.includes("$"));
     if (chain !== undefined) return `jumps to ${chain}, a chain that the table does not declare`;
     const set = of.find((name) => !sets.has(name) && !name.includes("$"));
-    if (set !== undefined) return `names @${set}, a set that neither the table nor uses declares`;
+    if (set !== undefined)
+      return `names @${set}, a set that neither the table nor uses declares (an NftSet stands in a rule as itself: nft\`… \${${set.replace(/\W/g, "_")}} …\`)`;
   };
   return blocks.flatMap((block) => {
     const at = placeOf(d, block);

@@ -1,64 +1,15 @@
 import { z } from "zod";
-import { commentProblem, nameProblem, print, ruleProblem, tokenize, unresolved } from "../formats/nft";
+import { nameProblem, print, ruleProblem, tokenize, unresolved } from "../formats/nft";
 import { parseBody } from "../formats/nft-block";
-import { byKey, formatTime, parseElement, parseTime } from "../formats/nft-element";
-import { setOf } from "../schema";
+import { byKey, parseElement } from "../formats/nft-element";
+import { comment, issue, time } from "../formats/nft-fields";
 
-export const issue = (
-  context: z.RefinementCtx,
-  message: string,
-  input: unknown,
-  path: PropertyKey[] = [],
-): void => {
-  context.issues.push({ code: "custom", message, input, path });
-};
-
-/** A check as a field: what `problem` says is the message. */
-export const checked = (problem: (text: string) => string | undefined) =>
-  z.string().superRefine((text, context) => {
-    const message = problem(text);
-    if (message) issue(context, message, text);
-  });
-
-/** A canonicaliser as a field: what it throws is the message. */
-function converted<T>(convert: (given: T) => T) {
-  return (given: T, context: z.RefinementCtx): T => {
-    try {
-      return convert(given);
-    } catch (error) {
-      issue(context, (error as Error).message, given);
-      return z.NEVER;
-    }
-  };
-}
-
-export const flag = z.boolean("must be true or false").optional();
-export const comment = checked(commentProblem).optional();
 export const device = z
   .string()
   .regex(
     /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/,
     "is no interface name: 1 to 15 of A-Z a-z 0-9 _ . -, the first a letter",
   );
-
-/** A few words of nft: types, rates, amounts. No brace, no quote, no second statement. */
-export const words = (what: string) =>
-  z.string().transform(
-    converted((text) => {
-      const plain = text.trim().replace(/\s+/g, " ");
-      if (!/^[A-Za-z0-9_./ ,:@&|-]+$/.test(plain)) throw new Error(`is no ${what}`);
-      return plain;
-    }),
-  );
-
-export const time = z
-  .union([z.number(), z.string()], 'must be seconds, or a time as "1h30m"')
-  .transform((given, context) => {
-    const ms = typeof given === "number" ? Math.round(given * 1000) : parseTime(given);
-    if (ms !== undefined && ms > 0 && Number.isSafeInteger(ms)) return formatTime(ms);
-    issue(context, 'must be seconds, or a time as "1h30m", more than none', given);
-    return z.NEVER;
-  });
 
 const PRIORITY = /^(raw|mangle|dstnat|filter|security|srcnat|out)(?:\s*([+-])\s*(\d{1,9}))?$/;
 
@@ -193,6 +144,3 @@ function oddStatement(statement: string): string {
   if (statement.startsWith("include")) return `${statement}: include is not supported yet: put the text in`;
   return `${statement}: is neither a chain, a set, a map nor another block of a table`;
 }
-
-export const name = checked(nameProblem);
-export const names = setOf(name);

@@ -1,6 +1,7 @@
 import { HostnetError } from "../errors";
 import { references, unquote } from "../formats/nft";
 import { type Block, type Body, keyOf, parseBody, printBlock } from "../formats/nft-block";
+import { ownedQuery, ownedSets } from "../formats/nft-owned";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isLively, type Table, tableOf } from "./blocks";
@@ -28,7 +29,8 @@ export function query(d: NftTable, last?: Last<Shape, Facts>): readonly Query[] 
   const { family, name } = d;
   const terse = { argv: [...NFT, "-t", "list", "table", family, name] };
   // Where nothing was applied yet, elements of any set may be found, and are to come back one day.
-  if (!last) return [terse, { argv: [...NFT, "list", "table", family, name], free: true }];
+  const owned = ownedQuery(family, name);
+  if (!last) return [terse, { argv: [...NFT, "list", "table", family, name], free: true }, owned];
   const [wanted, before] = [tableOf(d), tableOf(last.desired)];
   const managed = [...new Set([...wanted.blocks.keys(), ...before.blocks.keys()])].filter(
     (key) => elementsManaged(key, wanted) || elementsManaged(key, before),
@@ -41,6 +43,7 @@ export function query(d: NftTable, last?: Last<Shape, Facts>): readonly Query[] 
       const argv = [...NFT, "list", block.kind, family, name, block.name];
       return isLively(block, written) ? { argv, free: true } : { argv };
     }),
+    owned,
   ];
 }
 
@@ -60,12 +63,17 @@ export function parse(
   const table = `${d.family} ${d.name}`;
   const body = listed(results[0], table);
   if (!body) return { facts: { table, present: false, listing: {}, foreign: [] } };
-  const lists = results.slice(1).flatMap((result) => listed(result, table)?.passages ?? []);
+  const end = query(d, last).length - 1;
+  const lists = results.slice(1, end).flatMap((result) => listed(result, table)?.passages ?? []);
   const elements = new Map(lists.map(({ block }) => [keyOf(block), block.elements ?? {}]));
 
   const words = last?.desired ?? d;
   const [own, wanted] = [tableOf(words), tableOf(d)];
-  const uses = new Set([...(d.uses ?? []), ...(words.uses ?? [])]);
+  const uses = new Set([
+    ...(d.uses ?? []),
+    ...(words.uses ?? []),
+    ...(results[end] ? ownedSets(results[end], d.family, d.name) : []),
+  ]);
   const written = writtenBy(own, wanted);
   const listing: Record<string, string> = {};
   const foreign: string[] = [];
@@ -73,7 +81,8 @@ export function parse(
   for (const { block } of body.passages) {
     const key = keyOf(block);
     const mine = own.blocks.get(key) ?? wanted.blocks.get(key);
-    if (isSet(block) && !mine && uses.has(block.name)) {
+    // One that left the table for a resource of its own is that one's.
+    if (isSet(block) && !wanted.blocks.has(key) && uses.has(block.name)) {
       foreign.push(block.name);
       continue;
     }

@@ -1,5 +1,5 @@
 import type { Block } from "../formats/nft-block";
-import { formatTime, parseTime } from "../formats/nft-element";
+import { COMMENT_LINE, MAP_LINES, type Reading, readLines, SET_LINES } from "../formats/nft-collection";
 import type { NftTable } from "./args";
 import { rulesText } from "./fields";
 
@@ -18,10 +18,8 @@ export const FIELDS = {
 export type Field = (typeof FIELDS)[keyof typeof FIELDS];
 export const fieldOf = (kind: string): Field | undefined => (FIELDS as Record<string, Field>)[kind];
 
-type Read = (found: string[]) => Record<string, unknown>;
-
 /** One line of a head, and the fields that it says. */
-const LINES: Readonly<Record<string, readonly (readonly [RegExp, Read])[]>> = {
+const LINES: Readonly<Record<string, readonly Reading[]>> = {
   chain: [
     [
       /^type (\S+) hook (\S+)(?: device "?([^" ]+)"?| devices = \{ (.+) \})? priority (.+)$/,
@@ -35,23 +33,8 @@ const LINES: Readonly<Record<string, readonly (readonly [RegExp, Read])[]>> = {
     ],
     [/^policy (accept|drop)$/, ([policy]) => ({ policy })],
   ],
-  set: [
-    [/^type (.+)$/, ([type]) => ({ type })],
-    [/^typeof (.+)$/, ([type]) => ({ typeof: type })],
-  ],
-  map: [
-    [/^type (.+?) : (.+)$/, ([type, value]) => ({ type, value })],
-    [/^typeof (.+?) : (.+)$/, ([type, value]) => ({ typeof: type, value })],
-  ],
-  collection: [
-    [/^flags (.+)$/, ([flags]) => ({ flags: flags!.split(/ ?, ?/).sort() })],
-    [/^timeout (\S+)$/, ([time]) => ({ timeout: formatTime(parseTime(time!) ?? 0) })],
-    [/^gc-interval (\S+)$/, ([time]) => ({ gcInterval: formatTime(parseTime(time!) ?? 0) })],
-    [/^size (\d+)$/, ([size]) => ({ size: Number(size) })],
-    [/^counter$/, () => ({ counter: true })],
-    [/^auto-merge$/, () => ({ autoMerge: true })],
-    [/^policy (performance|memory)$/, ([policy]) => ({ policy })],
-  ],
+  set: SET_LINES,
+  map: MAP_LINES,
   quota: [[/^(over )?(?:until )?(\d+ \S+)$/, ([over, bytes]) => ({ ...(over && { over: true }), bytes })]],
   limit: [
     [
@@ -74,7 +57,6 @@ const LINES: Readonly<Record<string, readonly (readonly [RegExp, Read])[]>> = {
   ],
 };
 
-const COMMENT: readonly [RegExp, Read] = [/^comment "([^"]*)"$/, ([comment]) => ({ comment })];
 const list = (text: string): string[] =>
   text
     .split(/ ?, ?/)
@@ -83,18 +65,10 @@ const list = (text: string): string[] =>
 
 /** A block as the value of its field; undefined where the field has no words for it. */
 export function structured(block: Block): Record<string, unknown> | undefined {
-  const isCollection = block.kind === "set" || block.kind === "map";
-  const lines = [...(LINES[block.kind] ?? []), ...(isCollection ? LINES.collection! : []), COMMENT];
-  const parts = block.head.map((line) => {
-    for (const [pattern, read] of lines) {
-      const found = pattern.exec(line);
-      if (found) return read(found.slice(1));
-    }
-    return undefined;
-  });
-  if (parts.includes(undefined)) return undefined;
+  const fields = readLines(block.head, [...(LINES[block.kind] ?? []), COMMENT_LINE]);
+  if (!fields) return undefined;
   return {
-    ...Object.assign({}, ...parts),
+    ...fields,
     ...(block.rules && block.rules.length > 0 && { rules: rulesText(block.rules) }),
     ...(block.elements && { elements: block.elements }),
   };

@@ -147,7 +147,7 @@ END`);
   await prove("a ban and an allowance are a line each in the preview", async () => {
     const output = await project.ok(["preview", "--diff"]);
     const lines = output.split("\n").filter((line) => /^\s*[+~-] .*192\.0\.2/.test(line));
-    must(/~ 1 to update/.test(output) && lines.length === 2, output);
+    must(/~ 2 to update/.test(output) && lines.length === 2, output);
     return lines.map((line) => line.trim()).join(", ");
   });
   await project.up();

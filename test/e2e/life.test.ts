@@ -105,6 +105,24 @@ const lives: Record<string, Life> = {
     edit: `nft delete rule inet guests forward handle $(nft -a list chain inet guests forward | sed -n 's/.*dport.*handle //p')`,
     drift: "tcp dport { 22, 80 } accept is missing",
   },
+  NftSet: {
+    world: "nft add table inet foreign; nft add set inet foreign banned '{ type ipv4_addr; }'",
+    create: `const banned = new NftSet("banned", { ...host, family: "inet", table: "fw", type: "ipv4_addr",
+        elements: ["10.9.0.0/24", "10.9.1.0/24", "192.0.2.7"] });
+      new NftTable("fw", { ...host, family: "inet", chains: { input: { type: "filter", hook: "input", priority: "filter",
+        rules: [nft\`ip saddr \${banned} drop\`] } } });`,
+    created: `nft list set inet fw banned | grep -q '10.9.0.0/23, 192.0.2.7'
+      nft list chain inet fw input | grep -q 'ip saddr @banned drop'`,
+    update: `const banned = new NftSet("banned", { ...host, family: "inet", table: "fw", type: "ipv4_addr",
+        elements: ["10.9.0.0/24", "192.0.2.7", { element: "192.0.2.8", comment: "seen twice" }] });
+      new NftTable("fw", { ...host, family: "inet", chains: { input: { type: "filter", hook: "input", priority: "filter",
+        rules: [nft\`ip saddr \${banned} drop\`] } } });`,
+    updated: `nft list set inet fw banned | tr -d '\n\t' | grep -q '10.9.0.0/24, 192.0.2.7, *192.0.2.8 comment "seen twice"'
+      nft list chain inet fw input | grep -q 'ip saddr @banned drop'
+      nft list set inet foreign banned | grep -q 'type ipv4_addr'`,
+    edit: "nft delete element inet fw banned '{ 192.0.2.7 }'",
+    drift: "elements.192.0.2.7",
+  },
   Sysctl: {
     world:
       "ip link add name lan1 type dummy; sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.lan1.forwarding=1",

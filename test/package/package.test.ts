@@ -126,7 +126,7 @@ describe("what is packed", () => {
 
 /** A program of every kind of resource; what must not compile is marked. */
 const program = (how: "import" | "require"): string => `
-${how === "import" ? 'import * as pulumi from "@pulumi/pulumi";\nimport { Bridge, KernelModules, NftTable, PolicyRoute, Sysctl, Vrf, nft } from "pulumi-hostnet";' : 'const pulumi = require("@pulumi/pulumi");\nconst { Bridge, KernelModules, NftTable, PolicyRoute, Sysctl, Vrf, nft } = require("pulumi-hostnet");'}
+${how === "import" ? 'import * as pulumi from "@pulumi/pulumi";\nimport { Bridge, KernelModules, NftSet, NftTable, PolicyRoute, Sysctl, Vrf, nft } from "pulumi-hostnet";' : 'const pulumi = require("@pulumi/pulumi");\nconst { Bridge, KernelModules, NftSet, NftTable, PolicyRoute, Sysctl, Vrf, nft } = require("pulumi-hostnet");'}
 const host = { connection: { host: "10.0.0.5", password: pulumi.secret("x") } };
 const lan = new Bridge("lan", { ...host, addresses: ["10.1.0.1/24"], ports: ["eth1"] });
 const blue = new Vrf("blue", { ...host, table: 100, interfaces: [lan.name] });

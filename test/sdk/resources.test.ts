@@ -3,7 +3,18 @@ import { remote, type types } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { hostSchema } from "../../provider/host-args";
 import { parseFields } from "../../provider/schema";
-import { Bridge, type Connection, KernelModules, NftTable, PolicyRoute, Sysctl, Vrf } from "../../sdk";
+import {
+  Bridge,
+  type Connection,
+  KernelModules,
+  NftSet,
+  NftTable,
+  nft,
+  PolicyRoute,
+  Sysctl,
+  Vrf,
+} from "../../sdk";
+import { usedName } from "../../sdk/nft-table";
 import type { Args } from "../../sdk/resource";
 import { examples } from "../provider/examples";
 
@@ -49,7 +60,7 @@ beforeEach(() => {
 });
 
 const known = <T>(output: pulumi.Output<T>): Promise<T> => new Promise((resolve) => output.apply(resolve));
-const classes = { Bridge, Vrf, PolicyRoute, NftTable, Sysctl, KernelModules } as unknown as Record<
+const classes = { Bridge, Vrf, PolicyRoute, NftTable, NftSet, Sysctl, KernelModules } as unknown as Record<
   string,
   new (
     name: string,
@@ -78,6 +89,7 @@ test("type tokens and provider code, as they stand in users' state for ever", as
     "pulumi-nodejs:dynamic/hostnet:PolicyRoute":
       "exports.handler=()=>require('pulumi-hostnet/v1').policyRoute;",
     "pulumi-nodejs:dynamic/hostnet:NftTable": "exports.handler=()=>require('pulumi-hostnet/v1').nftTable;",
+    "pulumi-nodejs:dynamic/hostnet:NftSet": "exports.handler=()=>require('pulumi-hostnet/v1').nftSet;",
     "pulumi-nodejs:dynamic/hostnet:Sysctl": "exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",
     "pulumi-nodejs:dynamic/hostnet:KernelModules":
       "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
@@ -245,6 +257,7 @@ describe("outputs", () => {
         Vrf: ["name", "table", "ifindex"],
         PolicyRoute: ["name", "family", "priority", "table"],
         NftTable: ["family", "name", "listing"],
+        NftSet: ["family", "table", "name"],
         Sysctl: ["name", "settings"],
         KernelModules: ["name", "modules"],
       };
@@ -271,4 +284,42 @@ test("an output of one is an input of the next", async () => {
     } as unknown as Args<object> & { family: "inet" }),
   );
   expect(JSON.stringify(inputs.chains)).toContain("iifname br0 accept");
+});
+
+describe("an NftSet in a rule", () => {
+  const inFw = { ...host, family: "inet" as const, table: "fw", type: "ipv4_addr" };
+  const chains = (rule: pulumi.Input<string>) => ({ c: { rules: [rule, "accept"] } });
+
+  test("becomes its name, and a set that the table uses, beside those that are said", async () => {
+    const banned = new NftSet("banned", { ...inFw, name: "banned" });
+    const rules = chains(nft`ip saddr ${banned} drop`);
+    const { inputs } = await made(
+      new NftTable("fw", { ...host, family: "inet", name: "fw", uses: ["more"], chains: rules }),
+    );
+    expect(inputs.uses).toEqual(["more", "banned"]);
+    expect((inputs.chains as typeof rules).c.rules).toEqual(["ip saddr @banned drop", "accept"]);
+    expect(Object.keys(banned)).not.toContain("__hostnet");
+  });
+
+  test("of another table is refused, with what to write", () => {
+    expect(() => usedName("other", ["inet", "fw", "banned"], ["ip", "other"])).toThrow(
+      /names the set banned, which is in the table inet fw, not in ip other: .* with family: "ip", table: "other"/,
+    );
+    expect(usedName("fw", ["inet", "fw", "banned"], ["inet", "fw"])).toBe("banned");
+  });
+
+  test("cannot wait for the table: neither the NftTable nor its name is a table", () => {
+    const fw = new NftTable("fw", { ...host, family: "inet" });
+    const plain = /comes before the rules that use it.*Write the table's plain name, as table: "fw"/;
+    for (const table of [fw, fw.name, pulumi.interpolate`${fw.name}`])
+      expect(() => new NftSet("s", { ...inFw, table: table as never })).toThrow(plain);
+    expect(() => new NftSet("s", { ...inFw, family: fw.family as never })).toThrow(/family: "inet"/);
+  });
+
+  test("a text that looks like one, and a list of them, are refused with what to write", () => {
+    expect(() => nft`ip saddr ${"@banned"} drop`).toThrow(
+      /write the NftSet itself, \$\{banned\}, or .* @\$\{"banned"\}/,
+    );
+    expect(() => nft`ip saddr ${[nft.raw("@a"), nft.raw("@b")]} drop`).toThrow(/a rule for each set/);
+  });
 });

@@ -44,6 +44,11 @@ export class Netns {
     return { code: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
   }
 
+  /** Runs until it is killed. */
+  start(...argv: string[]): ChildProcess {
+    return spawn("nsenter", ["-t", String(this.holder!.pid), "-n", ...argv], { stdio: "ignore" });
+  }
+
   nft(...argv: string[]): string {
     const { code, stdout, stderr } = this.run({ argv: ["nft", ...argv] });
     if (code !== 0) throw new Error(`nft ${argv.join(" ")}: ${stderr}`);

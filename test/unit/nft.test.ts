@@ -223,7 +223,12 @@ describe("the nft tag", () => {
   });
 
   test("a set stands as @name, and is remembered", async () => {
-    const banned = { __hostnet: "NftSet" as const, name: pulumi.output("banned") };
+    const banned = {
+      __hostnet: "NftSet" as const,
+      family: pulumi.output("inet"),
+      table: pulumi.output("fw"),
+      name: pulumi.output("banned"),
+    };
     const rule = nft`ip saddr ${banned} drop`;
     expect(await known(rule)).toBe("ip saddr @banned drop");
     expect(await known(nft`ip saddr @${banned} drop`)).toBe("ip saddr @banned drop");

@@ -1,0 +1,141 @@
+import { isDeepStrictEqual } from "node:util";
+import { HostnetError } from "../errors";
+import { type Collection, collectionHead } from "../formats/nft-collection";
+import { parseRange } from "../formats/nft-range";
+import type { Last, Observed, Step } from "../kind";
+import { flagsOf, isMap, type NftSet, type schema } from "./args";
+import { commentIn, type Elements, timeoutIn, valueIn } from "./elements";
+import { type Facts, flagsIn, HEAD, tableHolds } from "./parse";
+
+type Shape = typeof schema.shape;
+type Seen = Observed<Shape, Facts>;
+
+/** One transaction: all of it or nothing, and no packet meets a half of it. */
+const transaction = (lines: readonly string[]): Step => ({
+  argv: ["env", "TZ=UTC", "nft", "-f", "-"],
+  stdin: lines.map((line) => `${line}\n`).join(""),
+});
+
+export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
+  const kept = d.elements ?? state?.elements ?? {};
+  if (!state) return [transaction([container(d, facts), definition("create", d), ...add(d, kept)])];
+  const differing = headDiffers(d, state, facts);
+  if (differing.length > 0) {
+    if (facts.users.length > 0) throw new HostnetError(fixed(differing, d, state, facts));
+    return [transaction([`delete ${place(state)}`, definition("create", d), ...add(d, kept)])];
+  }
+  const lines = d.elements ? delta(d, state, facts) : [];
+  return lines.length > 0 ? [transaction(lines)] : [];
+}
+
+/** The set, and the bare table with it when this was the last thing in it. */
+export function remove({ state, facts }: Seen, { desired: d }: Last<Shape, Facts>): readonly Step[] {
+  // Adding it first, as it is, makes the deletion of an absent one no error.
+  const head = facts.head.length > 0 ? facts.head : headOf(state ?? d);
+  const set = transaction([container(d, facts), printed("add", d, head), `delete ${place(d)}`]);
+  const table = { argv: ["nft", "delete", "table", d.family, d.table], unless: tableHolds(d) };
+  return state ? [set, table] : [];
+}
+
+const kindOf = (d: NftSet): string => (isMap(d) ? "map" : "set");
+const place = (d: NftSet): string => `${kindOf(d)} ${d.family} ${d.table} ${d.name}`;
+/** A table that sleeps would be woken by adding it plainly. */
+const container = ({ family, table }: NftSet, { dormant }: Facts): string =>
+  `add table ${family} ${table}${dormant ? " { flags dormant; }" : ""}`;
+
+const headOf = (d: NftSet): string[] => collectionHead({ ...(d as Collection), flags: flagsOf(d) });
+const printed = (verb: string, d: NftSet, head: readonly string[]): string =>
+  `${verb} ${place(d)} { ${head.map((line) => `${line}; `).join("")}}`;
+/** "create" fails where another was faster: what it made would not be ours. */
+const definition = (verb: "create", d: NftSet): string => printed(verb, d, headOf(d));
+
+/** The fields that nft and the kernel leave as they are, whatever is declared again. */
+function headDiffers(d: NftSet, state: NftSet, facts: Facts): string[] {
+  const has = flagsListed(facts, state);
+  const needs = flagsOf(d);
+  const explicit = state.flags?.filter((flag) => flag === "dynamic" || flag === "constant") ?? [];
+  // In use it keeps flags that its elements need no more.
+  const kept = facts.users.length > 0 ? explicit : has;
+  const flags = needs.every((flag) => has.includes(flag)) && kept.every((flag) => needs.includes(flag));
+  const said = (of: NftSet, key: (typeof HEAD)[number]) =>
+    key === "policy" ? (of.policy ?? "performance") : key === "counter" ? (of.counter ?? false) : of[key];
+  return HEAD.filter((key) =>
+    key === "flags" ? !flags : !isDeepStrictEqual(said(d, key), said(state, key)),
+  );
+}
+
+/** As the host has them; where the state is yet to be reached, as it needs them. */
+function flagsListed({ head }: Facts, state: NftSet): string[] {
+  const needs = flagsOf(state);
+  const line = head.find((one) => one.startsWith("flags "));
+  const listed = flagsIn({ flags: line?.slice(6).split(/ ?, ?/), timeout: state.timeout });
+  return needs.every((flag) => listed.includes(flag)) ? listed : needs;
+}
+
+function fixed(differing: readonly string[], d: NftSet, state: NftSet, { users }: Facts): string {
+  const shown = (of: NftSet, key: string) => JSON.stringify(of[key as keyof NftSet]) ?? "nothing";
+  const changes = differing.map((key) =>
+    key === "flags"
+      ? `flags: the elements or the program now need ${flagsOf(d).join(", ") || "none"}`
+      : `${key}: ${shown(d, key)} instead of ${shown(state, key)}`,
+  );
+  return (
+    `${changes.join("; ")}: a set in use keeps what it is, only its elements change, and ${users.join(", ")} of ` +
+    `${d.family} ${d.table} ${users.length > 1 ? "use" : "uses"} it. Give the set a new name: it is made, the rules move over, ` +
+    "and this one goes"
+  );
+}
+
+/** nft reads an interval set whole before it adds or deletes one element: beyond this, filling it anew is faster. */
+const REFILL = 300_000;
+
+function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
+  const [was, wanted] = [state.elements ?? {}, d.elements!];
+  const stale = pick(was, (key, rest) => wanted[key] !== rest);
+  const fresh = pick(wanted, (key, rest) => was[key] !== rest);
+  if (Object.keys(stale).length + Object.keys(fresh).length === 0) return [];
+  const flags = flagsListed(facts, state);
+  const interval = flags.includes("interval");
+  const lively = flags.includes("dynamic") || flags.includes("timeout");
+  const single = !Object.keys(wanted)[0]?.includes(" . ");
+  if (interval && single && !lively && Object.keys(wanted).length > REFILL)
+    return [`flush set ${d.family} ${d.table} ${d.name}`, ...add(d, wanted)];
+  // What packets and time take may be gone by now: adding it first makes its deletion no error. Not so in intervals, where
+  // it could overlap with its successor.
+  const gone = pick(stale, (key) => !(interval && facts.ended.includes(key)));
+  return [...add(d, lively && !interval ? stale : {}), ...command("delete", d, gone), ...add(d, fresh)];
+}
+
+const pick = (from: Elements, wanted: (key: string, rest: string) => boolean): Elements =>
+  Object.fromEntries(Object.entries(from).filter(([key, rest]) => wanted(key, rest)));
+const add = (d: NftSet, elements: Elements): string[] => command("add", d, elements);
+
+function command(verb: "add" | "delete", d: NftSet, elements: Elements): string[] {
+  const list = Object.entries(elements).map(([key, rest]) =>
+    printElement(key, verb === "add" ? rest : "", isMap(d)),
+  );
+  return list.length > 0 ? [`${verb} element ${d.family} ${d.table} ${d.name} { ${list.join(",\n")} }`] : [];
+}
+
+/** The attributes of a map's element stand behind its key. */
+function printElement(key: string, rest: string, map: boolean): string {
+  if (rest === "") return printKey(key);
+  const [timeout, comment, value] = [timeoutIn(rest), commentIn(rest), map ? valueIn(rest) : undefined];
+  return [
+    printKey(key),
+    ...(timeout === undefined ? [] : [`timeout ${timeout}`]),
+    ...(comment === undefined ? [] : [`comment "${comment}"`]),
+    ...(value === undefined ? [] : [`: ${value}`]),
+  ].join(" ");
+}
+
+/** Names in quotes, for one could be a word of nft's. */
+const printKey = (key: string): string =>
+  key
+    .split(" . ")
+    .map((part) =>
+      part === "*" || /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/.test(part) || parseRange(part)
+        ? part
+        : `"${part}"`,
+    )
+    .join(" . ");
