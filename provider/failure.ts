@@ -8,6 +8,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   bridge: "iproute2",
   nft: "nftables",
   sysctl: "procps",
+  modprobe: "kmod",
+  modinfo: "kmod",
   virsh: "libvirt-clients",
 };
 

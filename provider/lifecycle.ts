@@ -44,7 +44,7 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   function check(olds: Props, news: Props) {
     const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;
     const own = parseFields(kind.schema, {
-      ...pick(news, (key) => !isHost(key)),
+      ...pick(news, (key) => !isHost(key) || keys.includes(key)),
       ...(name !== undefined && { name }),
     });
     const host = parseFields(

@@ -132,6 +132,14 @@ export function canonical(convert: (text: string) => string) {
   });
 }
 
+/** Name of what has none on the host: only our records carry it. */
+export const label = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/,
+    "is no label: 1 to 100 of A-Z a-z 0-9 _ . -, the first a letter or digit",
+  );
+
 /** Name of a network interface: 1 to 15 bytes. The kernel takes more, but shells, files and `br%d` do not. */
 export const ifname = z
   .string()

@@ -4,6 +4,7 @@
  */
 import { bridge as bridgeKind } from "./bridge";
 import { RunHosts } from "./hosts";
+import { kernelModules as kernelModulesKind } from "./kernel-modules";
 import { lifecycle } from "./lifecycle";
 import { nftSet as nftSetKind } from "./nft-set";
 import { nftTable as nftTableKind } from "./nft-table";
@@ -14,6 +15,7 @@ import { vrf as vrfKind } from "./vrf";
 const hosts = new RunHosts();
 
 export const bridge = lifecycle(bridgeKind, hosts);
+export const kernelModules = lifecycle(kernelModulesKind, hosts);
 export const nftSet = lifecycle(nftSetKind, hosts);
 export const nftTable = lifecycle(nftTableKind, hosts);
 export const policyRoute = lifecycle(policyRouteKind, hosts);

@@ -1,5 +1,6 @@
 export { Bridge, type BridgeArgs } from "./bridge";
 export type { Confirm, Connection, HostArgs, Probe, ProxyConnection, SshOptions } from "./host";
+export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";
 export { NftSet, type NftSetArgs } from "./nft-set";
 export { NftTable, type NftTableArgs } from "./nft-table";

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Desired, Problem } from "../kind";
+import { label } from "../schema";
 import { claimKey, keyOf } from "./keys";
 
 /** Kernel settings, as sysctl(8) sets them. */
@@ -50,12 +51,7 @@ const settings = z.unknown().transform((raw, context) => {
 });
 
 export const schema = z.strictObject({
-  name: z
-    .string()
-    .regex(
-      /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/,
-      "is no label: 1 to 100 of A-Z a-z 0-9 _ . -, the first a letter or digit",
-    ),
+  name: label,
   settings,
 });
 

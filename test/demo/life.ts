@@ -1,4 +1,5 @@
 // The life of examples/overlapping-subnets, told in claims, each proven by packets or by another tool than ours.
+import { newStack } from "../e2e/lab.ts";
 import type { Project } from "../e2e/project.ts";
 import { buildLans, PingMonitor, proofs } from "../lab/overlap.ts";
 import { logins, settled } from "../lab/settled.ts";
@@ -18,14 +19,7 @@ export async function life(vm: Vm, project: Project, keep = false): Promise<void
     return "inner-10 to 192.168.3.10: no answer";
   });
 
-  await project.init("demo");
-  const settings = {
-    host: "127.0.0.1",
-    port: String(vm.port),
-    hostKey: vm.hostKey,
-    identityFile: vm.keyFile,
-  };
-  for (const [key, value] of Object.entries(settings)) await project.ok(["config", "set", key, value]);
+  await newStack(vm, project, "demo");
 
   chapter("pulumi preview, pulumi up");
   await prove("the preview promises seven resources, and makes no connection", async () => {

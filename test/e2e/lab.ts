@@ -1,4 +1,5 @@
 // What every test through the CLI needs: the host, a project on it, and the arguments that lead there.
+import { join } from "node:path";
 import { logins, settled } from "../lab/settled.ts";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
 import { Project } from "./project.ts";
@@ -25,9 +26,24 @@ ${lines.join("\n")}
 `;
 }
 
-const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "NftSet", "Sysctl"];
+const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "NftSet", "Sysctl", "KernelModules"];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
+/** A program that comes with the package. */
+export const exampleProject = (name: string): Project =>
+  new Project(readLab().pulumi, join(process.cwd(), "examples", name));
+
+/** The stack of an example, configured for the lab's host. */
+export async function newStack(vm: Vm, project: Project, name = "lab"): Promise<void> {
+  await project.init(name);
+  const settings = {
+    host: "127.0.0.1",
+    port: String(vm.port),
+    hostKey: vm.hostKey,
+    identityFile: vm.keyFile,
+  };
+  for (const [key, value] of Object.entries(settings)) await project.ok(["config", "set", key, value]);
+}
 
 /** Shell lines that must all succeed; `no "…"` is one that must not, for `! …` would not end a `sh -e`. */
 export const verify = (vm: Vm, lines: string): Promise<string> =>

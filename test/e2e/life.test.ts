@@ -27,6 +27,8 @@ interface Life {
   /** Shell, on the host: fails unless the object is as created, as updated. */
   readonly created: string;
   readonly updated: string;
+  /** Shell, on the host: what the comparison with before does not see. */
+  readonly destroyed?: string;
   /** Shell, on the host: a hand that changes the object. */
   readonly edit: string;
   /** What a refresh shows of it. */
@@ -133,6 +135,18 @@ const lives: Record<string, Life> = {
     edit: "sysctl -qw net.ipv4.ip_forward=0",
     drift: "settings.net.ipv4.ip_forward: 0 instead of 1",
   },
+  KernelModules: {
+    world: "for m in br_netfilter bridge nf_conntrack_ftp; do rmmod $m 2>/dev/null || :; done",
+    create: 'new KernelModules("modules", { ...host, modules: ["br-netfilter"] });',
+    created: `[ -d /proc/sys/net/bridge ]
+      rmmod br_netfilter; systemctl restart systemd-modules-load; [ -d /proc/sys/net/bridge ]`,
+    update: 'new KernelModules("modules", { ...host, modules: ["nf_conntrack_ftp"] });',
+    updated: `grep -q '^nf_conntrack_ftp ' /proc/modules; no "grep -q '^br_netfilter ' /proc/modules"
+      [ "$(ls /etc/modules-load.d | grep hostnet)" = hostnet-nf_conntrack_ftp.conf ]`,
+    edit: "rmmod nf_conntrack_ftp",
+    drift: "modules: nf_conntrack_ftp is missing",
+    destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"`,
+  },
 };
 
 test.each(Object.keys(lives))("%s", async (kind) => {
@@ -162,4 +176,5 @@ test.each(Object.keys(lives))("%s", async (kind) => {
 
   await project.destroy();
   expect(await settled(vm)).toEqual(pristine);
+  await verify(vm, life.destroyed ?? "");
 });

@@ -1,5 +1,6 @@
 // Two LANs with the same addresses, as network namespaces inside the host, and what can be proven about them with
 // packets. The host has one network card for each LAN; everything behind the cards is the world, not our resources.
+import { capture, lan, ping } from "./network.ts";
 import type { Vm } from "./vm.ts";
 
 /** A sentence that a test made true, and what it saw. */
@@ -22,27 +23,15 @@ const other = (side: Side): Side => (side === "inner" ? "outer" : "inner");
 
 /** Builds both LANs: a switch in a namespace of its own, three nodes on it, and a cable to the host's card. */
 export async function buildLans(vm: Vm): Promise<void> {
-  await vm.sh(`
-lan() { # name, card of the host, its address: one of its own, or udev gives it another one seconds later
-  ip netns add "$1"
-  ip -n "$1" link add name switch type bridge
-  ip -n "$1" link set dev switch up
-  ip link add name "$2" address "$3" type veth peer name uplink netns "$1"
-  ip -n "$1" link set dev uplink master switch up
-  ip link set dev "$2" up
-  for last in ${nodes.join(" ")}; do
-    ip netns add "$1-$last"
-    ip -n "$1-$last" link add name eth0 type veth peer name "port$last" netns "$1"
-    ip -n "$1" link set dev "port$last" master switch up
-    ip -n "$1-$last" link set dev lo up
-    ip -n "$1-$last" link set dev eth0 up
-    ip -n "$1-$last" addr add "192.168.2.$last/24" dev eth0
-    ip -n "$1-$last" route add 192.168.3.0/24 via 192.168.2.1
-    ip -n "$1-$last" route add default via 192.168.2.1
-  done
-}
-${sides.map((side) => `lan ${side} ${plugs[side].card} ${plugs[side].address}`).join("\n")}
-`);
+  const build = sides.map((side) => {
+    const { card, address } = plugs[side];
+    return `lan ${side} ${card} ${address} 192.168.2 ${nodes.join(" ")}
+for last in ${nodes.join(" ")}; do
+  ip -n ${side}-$last route add 192.168.3.0/24 via 192.168.2.1
+  ip -n ${side}-$last route add default via 192.168.2.1
+done`;
+  });
+  await vm.sh(`${lan}${build.join("\n")}`);
 }
 
 /** Every node of one side reaches every node of the other. */
@@ -271,36 +260,6 @@ done
   }
 }
 
-/** One ping, one answer; two seconds are much under emulation. */
-function ping(node: string, target: string): string {
-  return `ip netns exec ${node} ping -n -q -c 1 -W 2 ${target} > /dev/null 2>&1`;
-}
-
 function must(holds: boolean, otherwise: string): asserts holds {
   if (!holds) throw new Error(otherwise);
 }
-
-// Shell functions around tcpdump: begin NODE DEVICE FILTER (NODE is - for the host), finish NODE prints what was seen.
-const capture = `
-begin() {
-  mkdir -p /run/capture
-  enter=
-  [ "$1" = - ] || enter="ip netns exec $1"
-  $enter tcpdump -nn -l --immediate-mode -i "$2" "$3" > "/run/capture/$1" 2> "/run/capture/$1.log" &
-  echo $! > "/run/capture/$1.pid"
-  tries=0
-  until grep -q 'listening on' "/run/capture/$1.log"; do
-    tries=$((tries + 1))
-    [ $tries -lt 100 ] || { cat "/run/capture/$1.log"; exit 1; }
-    sleep 0.1
-  done
-}
-finish() {
-  pid=$(cat "/run/capture/$1.pid")
-  sleep 0.3 # what passed a moment ago is still on its way to tcpdump
-  kill "$pid"
-  wait "$pid" || :
-  sed "/^$/d; s/^/$1: /" "/run/capture/$1"
-  rm -f "/run/capture/$1" "/run/capture/$1.log" "/run/capture/$1.pid"
-}
-`;

@@ -108,7 +108,7 @@ describe("what is packed", () => {
     expect(text("dist/sdk/bridge.d.ts")).toMatch(/\/\*\*\n \* A Linux bridge/);
     expect(text("dist/provider/bridge/args.d.ts")).toContain("/** Bytes, 68 to 65535.");
     // The users' fields are the interfaces; the schemas beside them are our own affair.
-    for (const kind of ["bridge", "sysctl", "vrf", "policy-route", "nft-table"]) {
+    for (const kind of ["bridge", "sysctl", "vrf", "policy-route", "nft-table", "kernel-modules"]) {
       const fields = readFileSync(join(packed, "dist", "provider", kind, "args.d.ts"), "utf8");
       const [, body] = /export interface \w+Fields \{\n(.*?)\n\}/s.exec(fields)!;
       const lines = body!.split("\n");
@@ -126,12 +126,13 @@ describe("what is packed", () => {
 
 /** A program of every kind of resource; what must not compile is marked. */
 const program = (how: "import" | "require"): string => `
-${how === "import" ? 'import * as pulumi from "@pulumi/pulumi";\nimport { Bridge, NftSet, NftTable, PolicyRoute, Sysctl, Vrf, nft } from "pulumi-hostnet";' : 'const pulumi = require("@pulumi/pulumi");\nconst { Bridge, NftSet, NftTable, PolicyRoute, Sysctl, Vrf, nft } = require("pulumi-hostnet");'}
+${how === "import" ? 'import * as pulumi from "@pulumi/pulumi";\nimport { Bridge, KernelModules, NftSet, NftTable, PolicyRoute, Sysctl, Vrf, nft } from "pulumi-hostnet";' : 'const pulumi = require("@pulumi/pulumi");\nconst { Bridge, KernelModules, NftSet, NftTable, PolicyRoute, Sysctl, Vrf, nft } = require("pulumi-hostnet");'}
 const host = { connection: { host: "10.0.0.5", password: pulumi.secret("x") } };
 const lan = new Bridge("lan", { ...host, addresses: ["10.1.0.1/24"], ports: ["eth1"] });
 const blue = new Vrf("blue", { ...host, table: 100, interfaces: [lan.name] });
 new PolicyRoute("rule", { ...host, family: "ipv4", priority: 100, fwmark: 100, table: blue.table });
 new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1 } });
+new KernelModules("modules", { ...host, modules: ["br_netfilter"] });
 new NftTable("fw", { ...host, family: "inet", chains: { c: { rules: [nft\`iifname \${lan.name} tcp dport \${[80, 443]} accept\`] } } });
 `;
 const typed = `${program("import")}
@@ -158,6 +159,7 @@ const runnable = (how: "import" | "require"): string =>
 
 const printed = [
   "pulumi-nodejs:dynamic/hostnet:Bridge lan exports.handler=()=>require('pulumi-hostnet/v1').bridge;",
+  "pulumi-nodejs:dynamic/hostnet:KernelModules modules exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
   "pulumi-nodejs:dynamic/hostnet:NftTable fw exports.handler=()=>require('pulumi-hostnet/v1').nftTable;",
   "pulumi-nodejs:dynamic/hostnet:PolicyRoute rule exports.handler=()=>require('pulumi-hostnet/v1').policyRoute;",
   "pulumi-nodejs:dynamic/hostnet:Sysctl forwarding exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",

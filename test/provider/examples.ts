@@ -148,4 +148,11 @@ export const examples: readonly Example[] = [
     identity: ["name"],
     args: { name: "forwarding", settings: { "net.ipv4.ip_forward": 1, "net.ipv4.conf.eth1.rp_filter": "2" } },
   },
+  {
+    kind: "KernelModules",
+    code: "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
+    deleteBeforeReplace: false,
+    identity: ["name"],
+    args: { name: "modules", modules: ["br_netfilter", "nf-conntrack-ftp"], persist: true },
+  },
 ];

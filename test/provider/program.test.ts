@@ -58,7 +58,15 @@ function placed(value: unknown, [head, ...rest]: (string | number)[], what: unkn
 }
 
 test("every kind of the stable entry has its example, and none has gone", () => {
-  expect(Object.keys(sources).sort()).toEqual(["bridge", "nftSet", "nftTable", "policyRoute", "sysctl", "vrf"]);
+  expect(Object.keys(sources).sort()).toEqual([
+    "bridge",
+    "kernelModules",
+    "nftSet",
+    "nftTable",
+    "policyRoute",
+    "sysctl",
+    "vrf",
+  ]);
   expect(examples.map(({ code }) => /\.(\w+);$/.exec(code)![1]).sort()).toEqual(Object.keys(sources).sort());
 });
 

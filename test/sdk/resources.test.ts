@@ -3,7 +3,17 @@ import { remote, type types } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { hostSchema } from "../../provider/host-args";
 import { parseFields } from "../../provider/schema";
-import { Bridge, type Connection, NftSet, NftTable, nft, PolicyRoute, Sysctl, Vrf } from "../../sdk";
+import {
+  Bridge,
+  type Connection,
+  KernelModules,
+  NftSet,
+  NftTable,
+  nft,
+  PolicyRoute,
+  Sysctl,
+  Vrf,
+} from "../../sdk";
 import { usedName } from "../../sdk/nft-table";
 import type { Args } from "../../sdk/resource";
 import { examples } from "../provider/examples";
@@ -50,7 +60,7 @@ beforeEach(() => {
 });
 
 const known = <T>(output: pulumi.Output<T>): Promise<T> => new Promise((resolve) => output.apply(resolve));
-const classes = { Bridge, Vrf, PolicyRoute, NftTable, NftSet, Sysctl } as unknown as Record<
+const classes = { Bridge, Vrf, PolicyRoute, NftTable, NftSet, Sysctl, KernelModules } as unknown as Record<
   string,
   new (
     name: string,
@@ -81,6 +91,8 @@ test("type tokens and provider code, as they stand in users' state for ever", as
     "pulumi-nodejs:dynamic/hostnet:NftTable": "exports.handler=()=>require('pulumi-hostnet/v1').nftTable;",
     "pulumi-nodejs:dynamic/hostnet:NftSet": "exports.handler=()=>require('pulumi-hostnet/v1').nftSet;",
     "pulumi-nodejs:dynamic/hostnet:Sysctl": "exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",
+    "pulumi-nodejs:dynamic/hostnet:KernelModules":
+      "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
   });
 });
 
@@ -224,6 +236,9 @@ describe("outputs", () => {
       "s",
       { "net.ipv4.ip_forward": "1" },
     ]);
+    answer = { name: "m", modules: ["br_netfilter"] };
+    const modules = new KernelModules("m", { ...host, modules: ["br-netfilter"] });
+    expect(await known(pulumi.all([modules.name, modules.modules]))).toEqual(["m", ["br_netfilter"]]);
     answer = { name: "r" };
     const rule = new PolicyRoute("r", { ...host, family: "ipv4", priority: 5, table: 7 });
     expect(await known(pulumi.all([rule.name, rule.family, rule.priority, rule.table]))).toEqual([
@@ -244,8 +259,9 @@ describe("outputs", () => {
         NftTable: ["family", "name", "listing"],
         NftSet: ["family", "table", "name"],
         Sysctl: ["name", "settings"],
+        KernelModules: ["name", "modules"],
       };
-      const needed = ["table", "family", "priority", "settings"].filter((key) => key in args);
+      const needed = ["table", "family", "priority", "settings", "modules"].filter((key) => key in args);
       const resource = new classes[kind]!("o", {
         ...host,
         ...Object.fromEntries(needed.map((key) => [key, args[key]])),

@@ -9,6 +9,7 @@ import {
   type BridgeArgs,
   type Connection,
   type HostArgs,
+  KernelModules,
   NftTable,
   nft,
   PolicyRoute,
@@ -81,7 +82,11 @@ const sysctl = new Sysctl("s", {
   settings: { "net.ipv4.ip_forward": 1, "net.ipv4.tcp_rmem": text },
 });
 export const settings: pulumi.Output<Record<string, string>> = sysctl.settings;
+const modules = new KernelModules("m", { ...host, modules: ["br_netfilter", text] });
+export const names: pulumi.Output<string[]> = modules.modules;
 
+// @ts-expect-error a list of names
+new KernelModules("m", { ...host, modules: "br_netfilter" });
 // @ts-expect-error settings are needed
 new Sysctl("s", { ...host });
 // @ts-expect-error a setting is a number or a text
