@@ -175,7 +175,8 @@ export class Commit {
       log({ ...entry, exit: reply.code, milliseconds: since(begin) });
       return reply;
     } catch (error) {
-      log({ ...entry, error: (error as Error).message, milliseconds: since(begin) });
+      // Its message may have the host's own words in it.
+      log({ ...entry, error: (error as Error).name, milliseconds: since(begin) });
       throw error;
     }
   }
