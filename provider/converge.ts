@@ -182,15 +182,19 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
     const results = settled
       ? undefined
-      : await this.act(seen, {
-          claims,
-          intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
-          steps,
-          after: this.kind.query(desired, { desired, former: next.former }),
-          record: this.write(noted),
-          undo,
-          restore,
-        });
+      : await this.act(
+          seen,
+          {
+            claims,
+            intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
+            steps,
+            after: this.kind.query(desired, { desired, former: next.former }),
+            record: this.write(noted),
+            undo,
+            restore,
+          },
+          desired,
+        );
     const after = results ? this.settle(results, desired, next) : observed;
     const facts = this.kind.keep?.(after.facts, before.facts) ?? after.facts;
     const wrong = [...difference(desired, after.state ?? {}, Object.keys(desired)), ...(after.broken ?? [])];
@@ -276,13 +280,20 @@ export class Convergence<S extends z.ZodRawShape, F> {
     };
   }
 
-  private async act({ queries, guard }: Seen<S, F>, change: Omit<NonNullable<Plan["change"]>, "guard">) {
+  private async act(
+    { queries, guard }: Seen<S, F>,
+    change: Omit<NonNullable<Plan["change"]>, "guard">,
+    desired?: Desired<S>,
+  ) {
     const { outcome, crowded } = await this.host.submit({ queries, change: { ...change, guard } });
     if (outcome.type === "done") {
       requireTools(change.after, outcome.results);
       return outcome.results;
     }
-    if (outcome.type === "failed") throw new Failed(failure(outcome, change.steps.length));
+    if (outcome.type === "failed") {
+      const explain = (step: Step, result: Result) => desired && this.kind.explain?.(step, result, desired);
+      throw new Failed(failure(outcome, change.steps.length, explain));
+    }
     if (outcome.type === "not run")
       throw new HostnetError("the host was too slow: the script ran out of time before this change began");
     if (crowded) throw new Crowded();

@@ -1,6 +1,6 @@
 import { HostnetError } from "./errors";
 import type { Outcome } from "./host/script";
-import type { Query, Result } from "./kind";
+import type { Query, Result, Step } from "./kind";
 
 /** Where Debian keeps the tools that the kinds' steps call. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -20,8 +20,17 @@ export function requireTools(queries: readonly Query[], results: readonly Result
 }
 
 /** What failed, in which step, in the tool's own words, and how the host was left. */
-export function failure(outcome: Extract<Outcome, { type: "failed" }>, count: number): string {
+export function failure(
+  outcome: Extract<Outcome, { type: "failed" }>,
+  count: number,
+  explain?: (step: Step, result: Result) => string | undefined,
+): string {
   const { step, number, result, undone } = outcome;
+  const end = undone
+    ? "Everything is as it was before."
+    : "The undo did not end where it began: look at the host.";
+  const explained = step && explain?.(step, result);
+  if (explained) return `${explained}\n${end}`;
   const lacking = /Unknown device type/.test(result.stderr)
     ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "")
     : null;
@@ -32,8 +41,5 @@ export function failure(outcome: Extract<Outcome, { type: "failed" }>, count: nu
     ? `${step.argv.join(" ")} (step ${number} of ${count})`
     : "writing its record under /etc/hostnet";
   const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
-  const end = undone
-    ? "Everything is as it was before."
-    : "The undo did not end where it began: look at the host.";
   return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${end}`;
 }

@@ -105,6 +105,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   readonly whole?: boolean;
   /** Host settings shared with other resources. Steps marked `released` undo them with the last claim. */
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
+  /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */
+  explain?(step: Step, result: Result, d: Desired<S>): string | undefined;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
   /** The facts that a program can use, as outputs beside the declared fields. */
   outputs?(facts: F): Readonly<Record<string, unknown>>;

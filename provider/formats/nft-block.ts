@@ -17,6 +17,8 @@ export interface Block {
 /** A block where it stands in a text. */
 export interface Passage {
   readonly block: Block;
+  /** Where each of a chain's rules begins. */
+  readonly rules: readonly number[];
   readonly start: number;
   readonly end: number;
 }
@@ -44,8 +46,14 @@ export function parseBody(text: string): Body {
     const header = HEADER.exec(print(tokens.slice(at, open)));
     if (header && tokens[open]?.text === "{") {
       const close = closing(tokens, open);
-      const block = parseBlock(header[1]!, header[2]!, tokens.slice(open + 1, close));
-      passages.push({ block, start: tokens[at]!.start, end: tokens[close]!.end });
+      const inside = tokens.slice(open + 1, close);
+      const block = parseBlock(header[1]!, header[2]!, inside);
+      passages.push({
+        block,
+        rules: ruleStarts(block, inside),
+        start: tokens[at]!.start,
+        end: tokens[close]!.end,
+      });
       at = close;
     } else {
       const [statement = []] = split(tokens.slice(at), "\n;");
@@ -101,6 +109,11 @@ function parseBlock(kind: string, name: string, inside: readonly Token[]): Block
     ? { kind, name, head, elements: parseElements(given.slice(2), kind === "map") }
     : { kind, name, head };
 }
+
+const ruleStarts = ({ kind }: Block, inside: readonly Token[]): number[] =>
+  kind === "chain"
+    ? split(inside, "\n;").flatMap((rule) => (CHAIN_HEAD.test(print(rule)) ? [] : [rule[0]!.start]))
+    : [];
 
 /** As nft lists it, but with a line for each element. */
 export function printBlock({ kind, name, head, rules, elements }: Block): string {
