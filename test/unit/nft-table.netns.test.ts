@@ -313,6 +313,11 @@ describe("drift shows as what differs, and is repaired", () => {
       hand: ["add chain inet fw mine"],
       shows: ["text: chain mine { is there", "text: } is there"],
     },
+    "a chain added beside a whole file": {
+      d: desired(RULESETS["a whole file"]!),
+      hand: ["add chain inet fw mine", "add rule inet fw mine drop", "flush chain inet fw guests"],
+      shows: ["text: chain mine { is there", "text: drop is there"],
+    },
     "put to sleep": {
       d: desired({ ...RULESETS["one chain"]!, dormant: false }),
       hand: ["add table inet fw { flags dormant ; }"],
