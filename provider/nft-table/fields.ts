@@ -190,8 +190,7 @@ function oddStatement(statement: string): string {
     return `${statement}: is a command: write what stands inside of table … { }, or a file with it as \`nft list\` shows it`;
   if (statement.startsWith("flags"))
     return `${statement}: a table sleeps by dormant: true; it has no owner but this resource`;
-  if (statement.startsWith("include"))
-    return `${statement}: write text: nft.file("…"), which puts in what the file includes`;
+  if (statement.startsWith("include")) return `${statement}: include is not supported yet: put the text in`;
   return `${statement}: is neither a chain, a set, a map nor another block of a table`;
 }
 
