@@ -358,7 +358,13 @@ export class Convergence<S extends z.ZodRawShape, F> {
       requireTools(change.after, outcome.results);
       return outcome.results;
     }
-    if (outcome.type === "failed") throw new Failed(failure(outcome, change.steps.length));
+    if (outcome.type === "failed") {
+      // The steps of the other changes do not say what the program says.
+      const told = verb === "create" || verb === "update";
+      const explain = (step: Step, result: Result) =>
+        told ? this.kind.explain?.(step, result, desired) : undefined;
+      throw new Failed(failure(outcome, change.steps.length, explain));
+    }
     if (outcome.type === "unconfirmed")
       throw new Failed(unconfirmed(outcome, change.confirm?.timeout, answer.reason));
     if (outcome.type === "not run")

@@ -1,6 +1,6 @@
 import { HostnetError } from "./errors";
 import type { Outcome } from "./host/plan";
-import type { Query, Result } from "./kind";
+import type { Query, Result, Step } from "./kind";
 
 /** Where Debian keeps the tools that the kinds' steps call. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -22,8 +22,14 @@ export function requireTools(queries: readonly Query[], results: readonly Result
 }
 
 /** What failed, in which step, in the tool's own words, and how the host was left. */
-export function failure(outcome: Extract<Outcome, { type: "failed" }>, count: number): string {
+export function failure(
+  outcome: Extract<Outcome, { type: "failed" }>,
+  count: number,
+  explain?: (step: Step, result: Result) => string | undefined,
+): string {
   const { step, number, result, undone } = outcome;
+  const explained = step && explain?.(step, result);
+  if (explained) return `${explained}\n${left(undone)}`;
   const lacking = /Unknown device type/.test(result.stderr)
     ? /(?<= type )\S+/.exec(step?.argv.join(" ") ?? "")
     : null;

@@ -17,6 +17,8 @@ export interface Block {
 /** A block where it stands in a text. */
 export interface Passage {
   readonly block: Block;
+  /** Where each of a chain's rules begins. */
+  readonly rules: readonly number[];
   readonly start: number;
   readonly end: number;
 }
@@ -25,6 +27,8 @@ export interface Body {
   /** What stands outside of blocks: the table's comment, its flags. */
   readonly statements: readonly string[];
   readonly passages: readonly Passage[];
+  /** Tables that the text names, as "inet fw"; of those with braces around the blocks, where they end. */
+  readonly tables: readonly { readonly table: string; readonly end?: number }[];
 }
 
 export const keyOf = ({ kind, name }: Pick<Block, "kind" | "name">): string => `${kind} ${name}`;
@@ -32,29 +36,66 @@ export const keyOf = ({ kind, name }: Pick<Block, "kind" | "name">): string => `
 const HEADER =
   /^(chain|set|map|counter|quota|limit|ct helper|ct timeout|ct expectation|flowtable|secmark|synproxy) (\S+)$/;
 
-/** The inside of `table … { }`, as a person or nft itself writes it. `define`d names are put in. */
+/**
+ * The inside of `table … { }`, as a person or nft itself writes it, or a file with the table's braces around it.
+ * `define`d names are put in.
+ */
 export function parseBody(text: string): Body {
   const tokens = expand(tokenize(text));
   const statements: string[] = [];
   const passages: Passage[] = [];
+  const tables: { table: string; end?: number }[] = [];
+  /** Where the braces around a table close. */
+  const ends = new Set<number>();
   for (let at = 0; at < tokens.length; at++) {
-    if (isOneOf(tokens[at], "\n;")) continue;
+    if (isOneOf(tokens[at], "\n;") || ends.has(at)) continue;
     let open = at;
     while (open < tokens.length && !isOneOf(tokens[open], "{}\n;")) open++;
-    const header = HEADER.exec(print(tokens.slice(at, open)));
-    if (header && tokens[open]?.text === "{") {
+    const start = print(tokens.slice(at, open));
+    const braced = tokens[open]?.text === "{";
+    const header = HEADER.exec(start);
+    const around = TABLE.exec(start);
+    if (around && braced) {
       const close = closing(tokens, open);
-      const block = parseBlock(header[1]!, header[2]!, tokens.slice(open + 1, close));
-      passages.push({ block, start: tokens[at]!.start, end: tokens[close]!.end });
+      tables.push({ table: withFamily(around[1]!), end: tokens[close]!.start });
+      ends.add(close);
+      at = open;
+    } else if (header && braced) {
+      const close = closing(tokens, open);
+      const inside = tokens.slice(open + 1, close);
+      const block = parseBlock(header[1]!, header[2]!, inside);
+      passages.push({
+        block,
+        rules: ruleStarts(block, inside),
+        start: tokens[at]!.start,
+        end: tokens[close]!.end,
+      });
       at = close;
     } else {
-      const [statement = []] = split(tokens.slice(at), "\n;");
-      statements.push(print(statement));
-      at += statement.length;
+      const end = statementEnd(tokens, at);
+      if (end === at) throw new Error("holds a } without its {");
+      const said = print(tokens.slice(at, end));
+      const opening = passages.length === 0 ? OPENING.exec(said) : null;
+      if (opening?.[1]) tables.push({ table: withFamily(opening[1]) });
+      if (!opening) statements.push(said);
+      at = end - 1;
     }
   }
-  return { statements: statements.filter((s) => !s.startsWith("define ")), passages };
+  return { statements: statements.filter((s) => !s.startsWith("define ")), passages, tables };
 }
+
+/** At the mark, or the brace of what is around, that ends the statement. */
+function statementEnd(tokens: readonly Token[], from: number): number {
+  let at = from;
+  while (at < tokens.length && !isOneOf(tokens[at], "};\n"))
+    at = isOneOf(tokens[at], "{") ? closing(tokens, at) + 1 : at + 1;
+  return at;
+}
+
+const TABLE = /^(?:(?:add|create) )?table (\S+(?: \S+)?)$/;
+/** How a file begins that replaces the table, which is what happens in any case. */
+const OPENING = /^(?:flush ruleset(?: \S+)?|(?:(?:add|create|delete|destroy|flush) )?table (\S+(?: \S+)?))$/;
+const withFamily = (table: string): string => (table.includes(" ") ? table : `ip ${table}`);
 
 const isOneOf = (token: Token | undefined, marks: string): boolean =>
   token?.kind === "mark" && marks.includes(token.text);
@@ -62,11 +103,13 @@ const isOneOf = (token: Token | undefined, marks: string): boolean =>
 /** `$name` becomes what `define name = …` says, as nft would do: then each block says by itself what it means. */
 function expand(tokens: Token[]): Token[] {
   const defined = new Map<string, string>();
-  for (const statement of outerStatements(tokens)) {
-    const [word, name, equals, ...value] = statement;
-    if (word?.text === "define" && name && equals?.text === "=")
-      defined.set(name.text, substitute(print(value), defined));
-  }
+  tokens.forEach(({ kind, text }, at) => {
+    const [name, equals, ...value] = tokens.slice(
+      at + 1,
+      kind === "word" && text === "define" ? statementEnd(tokens, at) : at,
+    );
+    if (name && equals?.text === "=") defined.set(name.text, substitute(print(value), defined));
+  });
   if (defined.size === 0) return tokens;
   return tokens.flatMap((token) =>
     token.kind === "word" && token.text.includes("$")
@@ -80,8 +123,6 @@ function expand(tokens: Token[]): Token[] {
   );
 }
 
-const outerStatements = (tokens: Token[]): Token[][] =>
-  tokens.some((t) => t.text === "define") ? split(tokens, "\n;") : [];
 const substitute = (text: string, defined: ReadonlyMap<string, string>): string =>
   text.replace(/\$([A-Za-z_][A-Za-z0-9_]*)/g, (whole, name: string) => defined.get(name) ?? whole);
 
@@ -101,6 +142,11 @@ function parseBlock(kind: string, name: string, inside: readonly Token[]): Block
     ? { kind, name, head, elements: parseElements(given.slice(2), kind === "map") }
     : { kind, name, head };
 }
+
+const ruleStarts = ({ kind }: Block, inside: readonly Token[]): number[] =>
+  kind === "chain"
+    ? split(inside, "\n;").flatMap((rule) => (CHAIN_HEAD.test(print(rule)) ? [] : [rule[0]!.start]))
+    : [];
 
 /** As nft lists it, but with a line for each element. */
 export function printBlock({ kind, name, head, rules, elements }: Block): string {

@@ -166,8 +166,8 @@ export interface NftTableFields {
   /** By name. A rule says `flow add @x`. Linux 4.16; families ip, ip6 and inet. */
   flowtables?: Record<string, Flowtable>;
   /**
-   * Anything else that may stand in a table, or all of it: the inside of `table … { }` in nft's own language, with
-   * comments and `define`s. A table's `comment` in it cannot change in place: the table is then made anew.
+   * Anything else that may stand in a table, or all of it, in nft's own language with comments and `define`s: the
+   * inside of `table … { }`, or a whole file of one table, without `include`. A table's `comment` in it cannot change in place: the table is then made anew.
    */
   text?: string;
   /** Names of the sets in this table that have a resource of their own, which this one leaves alone. */

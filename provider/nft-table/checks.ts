@@ -19,6 +19,16 @@ export function refine(d: NftTable): readonly Problem[] {
           },
         ]
       : []),
+    ...parseBody(d.text ?? "").tables.flatMap(({ table }) =>
+      table === `${d.family} ${d.name}`
+        ? []
+        : [
+            {
+              property: "text",
+              reason: `table ${table}: this resource is the table ${d.family} ${d.name}; another table is a resource of its own`,
+            },
+          ],
+    ),
     ...twice(d),
     ...[...tableOf(d).blocks.values()].flatMap((block) => (isBase(block) ? baseChain(d, block) : [])),
     ...unknownNames(d),

@@ -137,8 +137,8 @@ function bodyProblem(given: string): string | undefined {
 }
 
 function oddStatement(statement: string): string {
-  if (/^table\b|^add\b|^flush\b|^delete\b/.test(statement))
-    return `${statement}: write what stands inside of table … { }, without commands`;
+  if (/^(table|add|create|insert|replace|flush|delete|destroy|reset|rename)\b/.test(statement))
+    return `${statement}: is a command: write what stands inside of table … { }, or a file with it as \`nft list\` shows it`;
   if (statement.startsWith("flags"))
     return `${statement}: a table sleeps by dormant: true; it has no owner but this resource`;
   if (statement.startsWith("include")) return `${statement}: include is not supported yet: put the text in`;

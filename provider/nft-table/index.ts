@@ -2,6 +2,7 @@ import type { Kind } from "../kind";
 import { schema } from "./args";
 import { hookOf, tableOf } from "./blocks";
 import { refine } from "./checks";
+import { explain } from "./explain";
 import { lockout } from "./lockout";
 import { type Facts, parse, query } from "./parse";
 import { ensure, remove } from "./render";
@@ -17,6 +18,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
   parse,
   ensure,
   remove,
+  explain,
   exposure: ({ state }, after) => {
     const blocks = [state, after].flatMap((d) => [...tableOf(d ?? {}).blocks.values()]);
     const hooks = [...new Set(blocks.flatMap((block) => hookOf(block) ?? []))].sort();

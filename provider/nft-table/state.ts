@@ -15,7 +15,7 @@ export function inFields(
 ): { fields: Partial<NftTable>; broken: string[] } {
   const state: Partial<Record<Field, Record<string, unknown>>> = {};
   for (const field of Object.values(FIELDS)) if (words[field]) state[field] = {};
-  const { passages } = parseBody(words.text ?? "");
+  const { passages, tables } = parseBody(words.text ?? "");
   const inText = new Set(passages.map(({ block }) => keyOf(block)));
   const added: Block[] = [];
   const broken: string[] = [];
@@ -32,7 +32,7 @@ export function inFields(
   const other = own.comment === comment ? undefined : { comment };
   if (comment !== undefined && words.text === undefined)
     broken.push(`the table's comment "${comment}" is there`);
-  const text = asText(words.text, passages, found, added, other);
+  const text = asText(words.text, { passages, tables }, found, added, other);
   return { fields: { ...state, ...(text !== undefined && { text }) } as Partial<NftTable>, broken };
 }
 
@@ -44,20 +44,23 @@ const same = (a: Block, b: Block | undefined): boolean =>
 /** The user's text, with what is no longer so replaced where it stands. */
 function asText(
   text: string | undefined,
-  passages: Body["passages"],
+  { passages, tables }: Pick<Body, "passages" | "tables">,
   found: ReadonlyMap<string, Block>,
   added: readonly Block[],
   other: { comment?: string } | undefined,
 ): string | undefined {
   if (text === undefined && added.length === 0 && !other?.comment) return undefined;
   const print = (block: Block): string => printBlock(block).replace(/^\t/gm, "");
-  let out = text ?? "";
+  // Where the file has braces around the table, inside of them.
+  const end = tables.findLast((t) => t.end !== undefined)?.end;
+  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
+  let out =
+    end === undefined ? (text ?? "") : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
   for (const { block, start, end } of [...passages].reverse()) {
     const now = found.get(keyOf(block));
     if (now && same(now, block)) continue;
     out = out.slice(0, start) + (now ? print(now) : "") + out.slice(end);
   }
   if (other) out = out.replace(/^comment "[^"]*";?/m, "");
-  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
-  return [out.trim(), ...more].filter((part) => part !== "").join("\n");
+  return [out.trim(), ...(end === undefined ? more : [])].filter((part) => part !== "").join("\n");
 }

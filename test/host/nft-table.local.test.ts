@@ -51,7 +51,12 @@ test("a table lives its whole life", async () => {
   const back = await provider.update(id, gone.props!, second);
   const broken = await inputs(forward("tcp dport 443 frobnicate"));
   await expect(provider.update(id, back.outs, broken)).rejects.toThrow(
-    /Unable to update NftTable "inet\/guests" on root@local: env TZ=UTC nft -f - \(step 1 of 1\) exited 1/,
+    [
+      'Unable to update NftTable "inet/guests" on root@local: chains.forward.rules[0]: syntax error, unexpected newline',
+      "tcp dport 443 frobnicate",
+      "                        ^",
+      "Everything is as it was before.",
+    ].join("\n"),
   );
   expect((await provider.read(id, back.outs)).props!.drift).toEqual([]);
   await provider.delete(id, back.outs);

@@ -314,6 +314,27 @@ export const RULESETS: Readonly<Record<string, NftTableFields>> = {
       chain rest { counter; }`,
   }),
 
+  "a whole file": table({
+    text: `#!/usr/sbin/nft -f
+flush ruleset
+define wan = "eth0"
+add table inet fw
+delete table inet fw
+
+table inet fw {
+	define guests = { "tap0", "tap1" }
+	set banned { type ipv4_addr; flags interval; elements = { 1.2.3.0/24 }; }
+
+	chain input {
+		type filter hook input priority 0; policy drop;
+		iifname $wan ip saddr @banned drop
+		iifname $guests jump guests # what they may
+		iif lo accept
+	}
+	chain guests { udp dport { 53, 67 } accept; }
+}`,
+  }),
+
   "text and structure": table({
     chains: {
       input: {

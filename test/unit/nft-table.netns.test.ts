@@ -313,6 +313,11 @@ describe("drift shows as what differs, and is repaired", () => {
       hand: ["add chain inet fw mine"],
       shows: ["text: chain mine { is there", "text: } is there"],
     },
+    "a chain added beside a whole file": {
+      d: desired(RULESETS["a whole file"]!),
+      hand: ["add chain inet fw mine", "add rule inet fw mine drop", "flush chain inet fw guests"],
+      shows: ["text: chain mine { is there", "text: drop is there"],
+    },
     "put to sleep": {
       d: desired({ ...RULESETS["one chain"]!, dormant: false }),
       hand: ["add table inet fw { flags dormant ; }"],
@@ -486,4 +491,61 @@ test("one bad rule, and nothing happens", () => {
   expect(stderr).toContain("70000");
   for (const back of undo(before, b)) ns.run(back);
   expect(shown(a)).toEqual(was);
+});
+
+describe("nft's errors, on the property that they are about", () => {
+  const said = (fields: Omit<NftTableFields, "family" | "name">): string | undefined => {
+    const d = desired({ family: "inet", name: "fw", ...fields });
+    const [step] = nftTable.ensure(d, ns.look(d));
+    const result = ns.run(step!);
+    expect(result.code).toBe(1);
+    expect(ns.nft("list", "ruleset")).toBe("");
+    return nftTable.explain!(step!, result, d);
+  };
+  const input = { type: "filter", hook: "input", priority: 0 } as const;
+
+  test("a rule, and another", () => {
+    const rules = ["accept", "tcp dport 70000 accept", "drop"];
+    expect(
+      said({ chains: { a: { rules: ["accept"] }, input: { ...input, rules }, z: { rules: ["mark 1 2"] } } }),
+    ).toBe(
+      [
+        "chains.z.rules[0]: syntax error, unexpected newline",
+        "mark 1 2",
+        "        ^",
+        "chains.input.rules[1]: Service out of range",
+        "tcp dport 70000 accept",
+        "          ^^^^^",
+      ].join("\n"),
+    );
+  });
+
+  test("a rule of the text", () => {
+    const text =
+      "# mine\ndefine web = 80\n\nchain a { accept; }\nchain b {\n\ttcp dport $web accept\n\n\ttcp dport {\n\t22, 99999 } drop\n}";
+    expect(said({ chains: { input }, text })).toMatch(
+      /^text: line 8: Service out of range\ntcp dport \{ 22, 99999 \} drop\n {16}\^{5}$/,
+    );
+  });
+
+  test("an element, and a set", () => {
+    const set = { type: "inet_service", elements: ["22", "99999"] };
+    expect(said({ sets: { s: set } })).toMatch(/^sets\.s\.elements: Service out of range\n99999\n\^{5}$/);
+    expect(said({ sets: { s: { type: "ipv4_adr" } } })).toMatch(/^sets\.s: .*\n.*ipv4_adr.*\n +\^+/);
+    expect(said({ text: "\nset s {\n type ipv4_adr\n}" })).toMatch(/^text: line 1: .*\n.*ipv4_adr/);
+  });
+
+  test("what only the kernel refuses", () => {
+    const rules = ["accept", "masquerade"];
+    expect(said({ chains: { input: { ...input, rules } } })).toMatch(
+      /^chains\.input\.rules\[1\]: Could not process rule: .*\nmasquerade\n\^{10}$/,
+    );
+  });
+
+  test("nft that names no place is left as it is", () => {
+    const d = desired({ family: "inet", name: "fw" });
+    expect(
+      nftTable.explain!({ argv: ["nft"] }, { code: 1, stdout: "", stderr: "netlink: Error: cache" }, d),
+    ).toBe(undefined);
+  });
 });

@@ -562,11 +562,29 @@ describe("refused in check, on the property, with the reason", () => {
     ["invalid-text", { family: "ip", name: "fw", text: "chain a {" }, "text", /\{ without its \}/],
     [
       "invalid-text-table",
-      { family: "ip", name: "fw", text: "table ip fw { chain a { } }" },
+      { family: "inet", name: "fw", text: "table fw { chain a { } }" },
       "text",
-      /inside of table/,
+      /table ip fw: this resource is the table inet fw/,
     ],
-    ["invalid-text-flush", { family: "ip", name: "fw", text: "flush ruleset" }, "text", /inside of table/],
+    [
+      "invalid-text-two-tables",
+      { family: "ip", name: "fw", text: "table ip fw { chain a { } }\ntable ip nat { }" },
+      "text",
+      /table ip nat: this resource is the table ip fw/,
+    ],
+    [
+      "invalid-text-flush",
+      { family: "ip", name: "fw", text: "chain a { }\nflush ruleset" },
+      "text",
+      /flush ruleset: is a command/,
+    ],
+    [
+      "invalid-text-command",
+      { family: "ip", name: "fw", text: "add rule ip fw a drop" },
+      "text",
+      /is a command: write what stands inside/,
+    ],
+    ["invalid-text-brace", { family: "ip", name: "fw", text: "chain a { }\n}" }, "text", /\} without its \{/],
     ["invalid-text-include", { family: "ip", name: "fw", text: 'include "x"' }, "text", /not supported yet/],
     [
       "invalid-text-variable",
