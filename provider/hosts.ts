@@ -1,6 +1,6 @@
 import type { Host } from "./converge";
 import { Commit, type Sessions } from "./host/commit";
-import { type Configuration, label, Hosts as Pool } from "./host/pool";
+import { type Configuration, Hosts as Pool } from "./host/pool";
 import type { Target } from "./host/target";
 import type { HostArgs } from "./host-args";
 import type { Hosts } from "./lifecycle";
@@ -24,12 +24,12 @@ export class RunHosts implements Hosts {
     const queue = this.queues.get(key) ?? new Commit(this.sessions(target));
     this.queues.set(key, queue);
     const greet = async () => (await this.pool.session(target, this.configuration)).greeting;
-    return { label: label(target), submit: (plan) => queue.submit(plan), greet };
+    return { label: this.pool.label(target), submit: (plan) => queue.submit(plan), greet };
   }
 
   private sessions(target: Target): Sessions {
     return {
-      label: label(target),
+      label: this.pool.label(target),
       session: () => this.pool.session(target, this.configuration),
       renew: (seconds) => this.pool.renew(target, this.configuration, seconds),
     };

@@ -6,31 +6,22 @@ import { methods } from "./credentials";
 import { type HostKeyCheck, hostKeyCheck } from "./host-key";
 import { deadline, type Link, linkOf, reason } from "./link";
 import { Login } from "./login";
-import {
-  type Configuration,
-  type Hop,
-  labelHop,
-  NotSent,
-  Refused,
-  type SshOptions,
-  type Target,
-} from "./target";
+import { type Configuration, labelHop, NotSent, Refused, type ResolvedHop, type SshOptions } from "./target";
 
 /**
  * Connects, verifies the host's key and logs in; the link comes held. This file is the only one that knows node-ssh, and
  * ssh2 below it, and loads them when first used: a preview pays nothing.
  */
 export async function dial(
-  hop: Hop,
+  hop: ResolvedHop,
   ssh: SshOptions,
   configuration: Configuration,
-  field: "connection" | "connection.proxy",
   jump?: Link,
 ): Promise<Link> {
   const who = labelHop(hop);
   const { user = "root", perDialTimeout = 15 } = hop;
-  const check = hostKeyCheck(hop, ssh, field);
-  const ways = methods(hop, ssh, configuration, field);
+  const check = hostKeyCheck(hop, ssh);
+  const ways = methods(hop, ssh, configuration);
   const { NodeSSH } = await import("node-ssh");
   const { utils } = createRequire(require.resolve("node-ssh"))("ssh2") as typeof import("ssh2");
   const login = new Login(who, user, ways, utils.parseKey);
@@ -69,8 +60,8 @@ export async function dial(
 }
 
 /** A jump host. It is held by the hosts behind it only. */
-export async function dialJump(hop: Hop, { ssh }: Target, configuration: Configuration): Promise<Link> {
-  const made = await dial(hop, ssh, configuration, "connection.proxy");
+export async function dialJump(...way: Parameters<typeof dial>): Promise<Link> {
+  const made = await dial(...way);
   made.release();
   return made;
 }
@@ -103,11 +94,11 @@ function failure(error: SshError, who: string, login: Login, check: HostKeyCheck
   return new NotSent(`${who}: cannot connect: ${reason(error)}`);
 }
 
-function open(hop: Hop, seconds: number): Promise<Duplex> {
-  const { host, port = 22 } = hop;
+function open(hop: ResolvedHop, seconds: number): Promise<Duplex> {
+  const { host, port = 22, family } = hop;
   return new Promise((resolve, reject) => {
     // Nagle's algorithm would hold every small packet back for the 40 ms of a delayed acknowledgement.
-    const socket = connect({ host, port, noDelay: true });
+    const socket = connect({ host, port, family, noDelay: true });
     const fail = (why: string): void => {
       socket.destroy();
       reject(new NotSent(`${labelHop(hop)}: cannot connect: ${why}`));

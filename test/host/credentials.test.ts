@@ -61,24 +61,18 @@ test.each<[string, Partial<Hop>, SshOptions, Configuration, NodeJS.ProcessEnv, s
     ],
   ],
 ])("%s", (_name, hop, ssh, configuration, environment, expected) => {
-  const found = methods({ host: "h", ...hop }, ssh, configuration, "connection", environment);
+  const found = methods({ host: "h", field: "connection", ...hop }, ssh, configuration, environment);
   expect(found.map(({ from }) => from)).toEqual(expected);
 });
 
 test("a proxy has the keys of the configuration, not its password", () => {
-  const found = methods({ host: "h" }, {}, { privateKey: ONE, password: "p" }, "connection.proxy", {});
+  const found = methods({ host: "h", field: "connection.proxy" }, {}, { privateKey: ONE, password: "p" }, {});
   expect(found.map(({ from }) => from)).toEqual(["hostnet:privateKey"]);
 });
 
 test("a password for keys comes from beside the key, else from the configuration", () => {
   const passphrase = (hop: Partial<Hop>) => {
-    const [method] = methods(
-      { host: "h", privateKey: ONE, ...hop },
-      {},
-      { privateKeyPassword: "b" },
-      "connection",
-      {},
-    );
+    const [method] = methods({ host: "h", privateKey: ONE, ...hop }, {}, { privateKeyPassword: "b" }, {});
     return method?.type === "key" ? method.passphrase : undefined;
   };
   expect([passphrase({ privateKeyPassword: "a" }), passphrase({})]).toEqual(["a", "b"]);
@@ -86,14 +80,14 @@ test("a password for keys comes from beside the key, else from the configuration
 
 test("a new host key is accepted once, and is the only one from then on", () => {
   const ssh = { acceptNewHostKey: true, knownHosts: "~/.ssh/known_hosts" };
-  const check = hostKeyCheck({ host: "10.0.0.5" }, ssh, "connection");
+  const check = hostKeyCheck({ host: "10.0.0.5" }, ssh);
   const [first, second] = [keyPair(), keyPair()].map((key) =>
     Buffer.from(key.public.split(" ")[1]!, "base64"),
   );
   // ssh2 asks again when it renews the session's keys.
   expect([check.refuse(first!), check.refuse(first!)]).toEqual([undefined, undefined]);
   expect(check.refuse(second!)?.message).toContain("the host key is not known");
-  const again = hostKeyCheck({ host: "10.0.0.5" }, ssh, "connection");
+  const again = hostKeyCheck({ host: "10.0.0.5" }, ssh);
   expect(again.refuse(first!)).toBeUndefined();
   expect(again.refuse(second!)?.message).toContain("the host key has changed");
 });
