@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Client } from "ssh2";
+import type { BaseAgent, Client, ParsedKey } from "ssh2";
 import { methods } from "./credentials";
 import { type HostKeyCheck, hostKeyCheck } from "./host-key";
 import { deadline, type Link, linkOf, reason } from "./link";
@@ -23,8 +23,9 @@ export async function dial(
   const check = hostKeyCheck(hop, ssh);
   const ways = methods(hop, ssh, configuration);
   const { NodeSSH } = await import("node-ssh");
-  const { utils } = createRequire(require.resolve("node-ssh"))("ssh2") as typeof import("ssh2");
-  const login = new Login(who, user, ways, utils.parseKey);
+  const ssh2 = createRequire(require.resolve("node-ssh"))("ssh2") as typeof import("ssh2");
+  const agent = (socket: string, only: readonly Buffer[]) => showing(ssh2.createAgent(socket), only);
+  const login = new Login(who, user, ways, { parseKey: ssh2.utils.parseKey, agent });
 
   jump?.hold();
   const sock = await (jump ? jump.forward(hop, perDialTimeout) : open(hop, perDialTimeout)).catch(
@@ -64,6 +65,14 @@ export async function dialJump(...way: Parameters<typeof dial>): Promise<Link> {
   const made = await dial(...way);
   made.release();
   return made;
+}
+
+/** Left with these keys only; all that ssh2 lists are of the kind that it can parse. */
+function showing(agent: BaseAgent, only: readonly Buffer[]): BaseAgent {
+  const all = agent.getIdentities.bind(agent);
+  const shown = (key: unknown): boolean => only.some((one) => one.equals((key as ParsedKey).getPublicSSH()));
+  agent.getIdentities = (done) => all((error, keys) => done(error, keys?.filter(shown)));
+  return agent;
 }
 
 type SshError = Error & { readonly level?: string; readonly code?: unknown };

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Hop, labelHop, Refused, type ResolvedHop, type Target } from "./target";
+import { type Hop, Refused, type ResolvedHop, type Target } from "./target";
 
 /** What ~/.ssh/config says of a host: keywords in small letters; absent where it is not read. */
 export type Computed = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -85,13 +85,11 @@ interface Named {
 
 function resolve({ hop, field }: Named, config: Computed, around: Surroundings): ResolvedHop {
   const refuse = (text: string): never => {
-    throw new Refused(
-      `${labelHop(hop)}: ~/.ssh/config: ${text}. With ssh.config: false the file is not read.`,
-    );
+    throw new Refused(`${hop.host}: ~/.ssh/config: ${text}. With ssh.config: false the file is not read.`);
   };
   for (const [keyword, [harmless, advice]] of Object.entries(REFUSED)) {
     const bad = list(config[keyword.toLowerCase()]).find((value) => !harmless.test(value));
-    if (bad !== undefined) refuse(`${keyword} ${bad} applies to ${hop.host}, and ${advice}`);
+    if (bad !== undefined) refuse(`${keyword} ${bad}, which ${advice}`);
   }
   const one = (keyword: string): string | undefined => list(config[keyword])[0];
   const port = one("port");

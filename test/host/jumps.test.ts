@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { Hosts } from "../../provider/host/pool";
@@ -54,7 +55,7 @@ const connections = (of: Host[]): number[] => of.map((host) => host.tcpConnectio
 test("two hops, shared by the hosts behind them and by shorter ways, whatever else they want", async () => {
   const all = await start(5);
   const [outer, inner, one, two, three] = all as [Host, Host, Host, Host, Host];
-  one.install("sudo", '#!/bin/sh\nshift; exec "$@"\n');
+  one.install("sudo", '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n');
   const chain = [hop(outer), hop(inner)];
   const replies = await Promise.all([
     says(behind(one, chain, { sudo: true })),
@@ -184,12 +185,44 @@ test("the password of the stack's configuration reaches the target only", async 
   expect(passwords).toEqual(["a pa", "b pb", "host stack's"]);
 });
 
+test("IdentitiesOnly: of the agent's keys the host sees the named one alone", async () => {
+  const [other, named] = [keyPair(), keyPair()];
+  const seen: string[] = [];
+  const host = await new Host({
+    authenticate: (attempt) => {
+      if (attempt.method !== "publickey") return attempt.reject(["publickey"]);
+      seen.push(attempt.key.data.toString("base64"));
+      attempt.accept();
+    },
+  }).listen();
+  open.push(host);
+  const socket = join(home, "agent");
+  const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+  try {
+    for (let i = 0; i < 100 && !existsSync(socket); i++) await pause(20);
+    for (const key of [other, named]) {
+      writeFileSync(join(home, "key"), key.private, { mode: 0o600 });
+      execFileSync("ssh-add", ["-q", join(home, "key")], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
+    }
+    writeFileSync(join(home, ".ssh/named.pub"), named.public);
+    trust(host);
+    config(
+      `Host web\n HostName 127.0.0.1\n Port ${host.port}\n IdentityAgent ${socket}\n IdentityFile ~/.ssh/named\n` +
+        ` IdentitiesOnly yes\n`,
+    );
+    expect(await says({ connection: { host: "web" }, ssh: {} })).toBe("in\n");
+    expect(new Set(seen)).toEqual(new Set([named.public.split(" ")[1]]));
+  } finally {
+    agent.kill();
+  }
+});
+
 test("a directive that we cannot follow is remembered, and nothing is dialled", async () => {
   const [host] = (await start(1)) as [Host];
   config("Host 127.*\n  ProxyCommand nc %h %p\n");
   const error = await failure(hosts.session(host.target, {}));
   expect(error).toBeInstanceOf(Refused);
-  expect(error.message).toContain("ProxyCommand nc %h %p applies to 127.0.0.1");
+  expect(error.message).toContain("127.0.0.1: ~/.ssh/config: ProxyCommand nc %h %p, which is not supported");
   expect(host.tcpConnections).toBe(0);
   expect(await says({ ...host.target, ssh: { config: false } })).toBe("in\n");
 });

@@ -144,7 +144,7 @@ Host c
 test.each<[string, RegExp]>([
   ["Host *\n ProxyJump bastion", /goes in a circle: web → bastion → bastion.*write Host \* !bastion/],
   ["Host web\n ProxyJump a\nHost a\n ProxyJump web", /circle: web → a → web/],
-  ["Host web\n ProxyJump a:b:c", /root@web|web: .*"a:b:c" is not \[user@\]host\[:port\]/],
+  ["Host web\n ProxyJump a:b:c", /^web: .*"a:b:c" is not \[user@\]host\[:port\]/],
   ["Host web\n ProxyJump %h-jump", /is not \[user@\]host/],
   ["Host web\n Port 70000", /Port 70000 is no port/],
   ["Host web\n User %u", /User %u has tokens/],
@@ -152,17 +152,17 @@ test.each<[string, RegExp]>([
   ["Host web\n IdentityFile ${NOT_SET}/k", /\$\{NOT_SET\} is not known/],
   [
     "Host web\n ProxyCommand nc %h %p",
-    /^root@web: ~\/.ssh\/config: ProxyCommand nc %h %p applies to web, .*ProxyJump.*ssh.config: false/,
+    /^web: ~\/.ssh\/config: ProxyCommand nc %h %p, which is not supported: .*ProxyJump.*ssh.config: false/,
   ],
-  ["Host *\n CanonicalizeHostname yes\n CanonicalDomains a.example", /CanonicalizeHostname yes .*HostName/],
-  ["CertificateFile ~/c", /CertificateFile ~\/c .*certificates cannot be used/],
+  ["Host *\n CanonicalizeHostname yes\n CanonicalDomains a.example", /CanonicalizeHostname yes, .*HostName/],
+  ["CertificateFile ~/c", /CertificateFile ~\/c, .*certificates cannot be used/],
   ["PKCS11Provider /p", /PKCS11Provider .*ssh-add -s/],
   ["BindAddress 1.1.1.1", /BindAddress/],
   ["RevokedHostKeys /r", /RevokedHostKeys/],
   ["KnownHostsCommand /bin/x", /KnownHostsCommand/],
   ["GlobalKnownHostsFile /x", /GlobalKnownHostsFile/],
-  ["Host web\n Include other", /Include other applies to web.*top of the file/],
-  ["Match exec true\n Port 7", /Match exec true applies to web, and is not decided here/],
+  ["Host web\n Include other", /Include other, which is supported at the top of the file/],
+  ["Match exec true\n Port 7", /Match exec true, which is not decided here/],
   ["Match originalhost web exec true\n Port 7", /Match originalhost web exec true/],
   ["Match !host other\n User x", /Match !host other/],
   ["Match tagged t\n HostName 1.2.3.4", /Match tagged t/],
@@ -178,7 +178,7 @@ test.each<[string, RegExp]>([
 
 test("what a jump cannot do is refused, naming the jump", () => {
   const text = "Host web\n ProxyJump j\nHost j\n HostName 10.0.0.1\n ProxyCommand nc x";
-  expect(refusal(text)).toMatch(/^root@j: .*ProxyCommand nc x applies to j/);
+  expect(refusal(text)).toMatch(/^j: .*ProxyCommand nc x, which/);
 });
 
 test("Include, at the top, in place, sorted, missing ones passed over", () => {
