@@ -15,8 +15,6 @@ const server = {
   perDialTimeout: integer(0, 3600).optional(),
 };
 
-const later = (what: string) => z.undefined(`${what} is not supported yet: leave it out`).optional();
-
 const probe = z.union(
   [
     z.strictObject({ ping: z.string().regex(/^[0-9A-Za-z][\w.:%-]*$/, "is no address or host name") }),
@@ -37,8 +35,8 @@ export const hostSchema = z.strictObject({
       knownHosts: z.string().min(1).optional(),
       acceptNewHostKey: z.boolean().optional(),
       sudo: z.union([z.boolean(), z.strictObject({ command: z.string().min(1).optional() })]).optional(),
-      config: later("ssh.config"),
-      jumps: later("ssh.jumps"),
+      config: z.boolean("must be true or false").optional(),
+      jumps: z.array(z.strictObject(server)).optional(),
     })
     .optional(),
   confirm: z

@@ -2,11 +2,11 @@ import type * as pulumi from "@pulumi/pulumi";
 
 /** A server to log in to. Exactly the fields of @pulumi/command's connection, so that one object serves both. */
 export interface ProxyConnection {
-  /** Name or address. */
+  /** Name, address, or an alias of ~/.ssh/config. */
   host: pulumi.Input<string>;
-  /** TCP port. @default 22 */
+  /** TCP port. @default that of ~/.ssh/config, else 22 */
   port?: pulumi.Input<number>;
-  /** User to log in as: root, or one who may `sudo` (see `ssh.sudo`). @default "root" */
+  /** User to log in as: root, or one who may `sudo` (see `ssh.sudo`). @default that of ~/.ssh/config, else "root" */
   user?: pulumi.Input<string>;
   /** Secret. Better in the stack's configuration: `pulumi config set --secret hostnet:password`. */
   password?: pulumi.Input<string>;
@@ -37,6 +37,18 @@ export interface SshOptions {
   knownHosts?: pulumi.Input<string>;
   /** An unknown host key is taken, and written to known_hosts. A changed one never is. @default false */
   acceptNewHostKey?: pulumi.Input<boolean>;
+  /**
+   * Servers to go through, the outermost (which the workstation reaches) first; `connection.proxy` comes after them. Each
+   * is verified by a key of its own and shared by all hosts behind it. Said here or in `connection.proxy`, the host's own
+   * ProxyJump in ~/.ssh/config does not count; `[]` means none.
+   */
+  jumps?: pulumi.Input<pulumi.Input<ProxyConnection>[]>;
+  /**
+   * Whether ~/.ssh/config is read when a connection is made, for this host and each jump: HostName, User, Port,
+   * IdentityFile, IdentitiesOnly, IdentityAgent, ProxyJump, UserKnownHostsFile, HostKeyAlias, AddressFamily, and Include at
+   * its top. What the program says wins; what we cannot follow, as ProxyCommand, is an error. Nothing of it is in the state. @default true
+   */
+  config?: pulumi.Input<boolean>;
   /** Work through `sudo -n`; `command` names another tool, as "doas" or a wrapper. @default false */
   sudo?: pulumi.Input<boolean | { command?: pulumi.Input<string> }>;
 }

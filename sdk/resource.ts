@@ -50,6 +50,7 @@ export abstract class HostResource extends pulumi.CustomResource {
         ...missing,
         ...args,
         connection: guarded((args as HostArgs).connection),
+        ssh: guardedJumps((args as HostArgs).ssh),
         __provider: providerCode(handler),
         __owner: pulumi.createUrn(name, type, opts?.parent),
         __resource: name,
@@ -63,17 +64,34 @@ const SECRET = ["password", "privateKey", "privateKeyPassword"];
 
 /** Each secret wrapped for itself, so that `host` and `user` stay readable in the preview. */
 function guarded(connection: unknown): unknown {
-  if (pulumi.Output.isInstance(connection) || connection instanceof Promise) {
-    return pulumi.output(connection).apply(guarded);
+  return within(connection, (server) => {
+    const given = Object.entries(server).filter(([, value]) => value !== undefined && value !== null);
+    return Object.fromEntries(
+      given.map(([key, value]) => [
+        key,
+        key === "proxy" ? guarded(value) : SECRET.includes(key) ? pulumi.secret(value) : value,
+      ]),
+    );
+  });
+}
+
+/** What is no object is left to the check, which says what it must be. */
+function within(value: unknown, guard: (value: object) => unknown): unknown {
+  if (pulumi.Output.isInstance(value) || value instanceof Promise) {
+    return pulumi.output(value).apply((known) => within(known, guard));
   }
-  // Left to the check, which says what it must be.
-  if (typeof connection !== "object" || connection === null) return connection;
-  const given = Object.entries(connection).filter(([, value]) => value !== undefined && value !== null);
-  return Object.fromEntries(
-    given.map(([key, value]) => [
-      key,
-      key === "proxy" ? guarded(value) : SECRET.includes(key) ? pulumi.secret(value) : value,
-    ]),
+  return typeof value === "object" && value !== null ? guard(value) : value;
+}
+
+/** The same for each of `ssh.jumps`. */
+function guardedJumps(ssh: unknown): unknown {
+  return within(ssh, (options) =>
+    "jumps" in options
+      ? {
+          ...options,
+          jumps: within(options.jumps, (jumps) => (Array.isArray(jumps) ? jumps.map(guarded) : jumps)),
+        }
+      : options,
   );
 }
 

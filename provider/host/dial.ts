@@ -1,39 +1,31 @@
 import { createRequire } from "node:module";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Client } from "ssh2";
+import type { BaseAgent, Client, ParsedKey } from "ssh2";
 import { methods } from "./credentials";
 import { type HostKeyCheck, hostKeyCheck } from "./host-key";
 import { deadline, type Link, linkOf, reason } from "./link";
 import { Login } from "./login";
-import {
-  type Configuration,
-  type Hop,
-  labelHop,
-  NotSent,
-  Refused,
-  type SshOptions,
-  type Target,
-} from "./target";
+import { type Configuration, labelHop, NotSent, Refused, type ResolvedHop, type SshOptions } from "./target";
 
 /**
  * Connects, verifies the host's key and logs in; the link comes held. This file is the only one that knows node-ssh, and
  * ssh2 below it, and loads them when first used: a preview pays nothing.
  */
 export async function dial(
-  hop: Hop,
+  hop: ResolvedHop,
   ssh: SshOptions,
   configuration: Configuration,
-  field: "connection" | "connection.proxy",
   jump?: Link,
 ): Promise<Link> {
   const who = labelHop(hop);
   const { user = "root", perDialTimeout = 15 } = hop;
-  const check = hostKeyCheck(hop, ssh, field);
-  const ways = methods(hop, ssh, configuration, field);
+  const check = hostKeyCheck(hop, ssh);
+  const ways = methods(hop, ssh, configuration);
   const { NodeSSH } = await import("node-ssh");
-  const { utils } = createRequire(require.resolve("node-ssh"))("ssh2") as typeof import("ssh2");
-  const login = new Login(who, user, ways, utils.parseKey);
+  const ssh2 = createRequire(require.resolve("node-ssh"))("ssh2") as typeof import("ssh2");
+  const agent = (socket: string, only: readonly Buffer[]) => showing(ssh2.createAgent(socket), only);
+  const login = new Login(who, user, ways, { parseKey: ssh2.utils.parseKey, agent });
 
   jump?.hold();
   const sock = await (jump ? jump.forward(hop, perDialTimeout) : open(hop, perDialTimeout)).catch(
@@ -69,10 +61,18 @@ export async function dial(
 }
 
 /** A jump host. It is held by the hosts behind it only. */
-export async function dialJump(hop: Hop, { ssh }: Target, configuration: Configuration): Promise<Link> {
-  const made = await dial(hop, ssh, configuration, "connection.proxy");
+export async function dialJump(...way: Parameters<typeof dial>): Promise<Link> {
+  const made = await dial(...way);
   made.release();
   return made;
+}
+
+/** Left with these keys only; all that ssh2 lists are of the kind that it can parse. */
+function showing(agent: BaseAgent, only: readonly Buffer[]): BaseAgent {
+  const all = agent.getIdentities.bind(agent);
+  const shown = (key: unknown): boolean => only.some((one) => one.equals((key as ParsedKey).getPublicSSH()));
+  agent.getIdentities = (done) => all((error, keys) => done(error, keys?.filter(shown)));
+  return agent;
 }
 
 type SshError = Error & { readonly level?: string; readonly code?: unknown };
@@ -103,11 +103,11 @@ function failure(error: SshError, who: string, login: Login, check: HostKeyCheck
   return new NotSent(`${who}: cannot connect: ${reason(error)}`);
 }
 
-function open(hop: Hop, seconds: number): Promise<Duplex> {
-  const { host, port = 22 } = hop;
+function open(hop: ResolvedHop, seconds: number): Promise<Duplex> {
+  const { host, port = 22, family } = hop;
   return new Promise((resolve, reject) => {
     // Nagle's algorithm would hold every small packet back for the 40 ms of a delayed acknowledgement.
-    const socket = connect({ host, port, noDelay: true });
+    const socket = connect({ host, port, family, noDelay: true });
     const fail = (why: string): void => {
       socket.destroy();
       reject(new NotSent(`${labelHop(hop)}: cannot connect: ${why}`));

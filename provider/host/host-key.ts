@@ -11,7 +11,7 @@ import {
   typeOf,
   written,
 } from "./known-hosts";
-import { expandHome, type Hop, labelHop, Refused, type SshOptions } from "./target";
+import { expandHome, labelHop, Refused, type ResolvedHop, type SshOptions } from "./target";
 
 const USER_FILE = "~/.ssh/known_hosts";
 const SYSTEM_FILE = "/etc/ssh/ssh_known_hosts";
@@ -35,15 +35,12 @@ export interface HostKeyCheck {
 }
 
 /** Reads what is known of a host's key. Everything but a known key is refused. */
-export function hostKeyCheck(
-  hop: Hop,
-  ssh: SshOptions,
-  field: "connection" | "connection.proxy",
-): HostKeyCheck {
+export function hostKeyCheck(hop: ResolvedHop, ssh: SshOptions): HostKeyCheck {
   const who = labelHop(hop);
-  const { host, port = 22 } = hop;
-  const file = expandHome(ssh.knownHosts ?? USER_FILE);
-  const entries = known(hop, ssh, file, field);
+  const { host, port } = name(hop);
+  const files = ssh.knownHosts === undefined ? (hop.knownHosts ?? [USER_FILE]) : [ssh.knownHosts];
+  const file = expandHome(files[0] ?? USER_FILE);
+  const entries = known(hop, ssh, files.map(expandHome));
   const types = keyTypes(entries, host, port);
   const algorithms = (types.length > 0 ? types : Object.keys(ALGORITHMS)).flatMap(
     (type) => ALGORITHMS[type] ?? [],
@@ -55,6 +52,10 @@ export function hostKeyCheck(
     );
   }
 
+  const remedy = (key: Buffer): string => {
+    const pin = hop.field && `set ${hop.field}.hostKey to "${typeOf(key)} ${key.toString("base64")}", or `;
+    return `${pin ?? ""}write to ${file}: ${line(host, port, key)}`;
+  };
   let accepted: Buffer | undefined;
   const refuse = (key: Buffer): Refused | undefined => {
     // Asked again whenever the session's keys are renewed.
@@ -68,8 +69,8 @@ export function hostKeyCheck(
         return new Refused(`${who}: the host key ${shown} is revoked (${verdict.entry.from}).`);
       case "certified":
         return new Refused(
-          `${who}: only a certificate authority is known for this host (${verdict.entry.from}), and certificates are ` +
-            `not supported yet. The host shows ${shown}; if that is right, pin it with ${field}.hostKey.`,
+          `${who}: only a certificate authority is known for this host (${verdict.entry.from}), and certificates cannot ` +
+            `be verified. The host shows ${shown}; if that is right, ${remedy(key)}.`,
         );
       case "changed":
         return new Refused(
@@ -84,8 +85,7 @@ export function hostKeyCheck(
         }
         return new Refused(
           `${who}: the host key is not known: ${shown}. If that is what ssh-keygen -lf ${fileOf(key)} ` +
-            `prints on the host, set ${field}.hostKey to "${typeOf(key)} ${key.toString("base64")}", or write to ${file}: ` +
-            `${line(host, port, key)}`,
+            `prints on the host, ${remedy(key)}`,
         );
     }
   };
@@ -109,8 +109,17 @@ const fileOf = (key: Buffer): string =>
 
 const describe = (entry: Entry): string => `${entry.type} ${fingerprint(entry.key)} (${entry.from})`;
 
-function known(hop: Hop, ssh: SshOptions, file: string, field: string): Entry[] {
+/** HostKeyAlias stands for name and port. */
+function name({ host, port = 22, hostKeyAlias }: ResolvedHop): {
+  readonly host: string;
+  readonly port: number;
+} {
+  return hostKeyAlias === undefined ? { host, port } : { host: hostKeyAlias, port: 22 };
+}
+
+function known(hop: ResolvedHop, ssh: SshOptions, named: readonly string[]): Entry[] {
   if (hop.hostKey !== undefined) {
+    const { field } = hop;
     const pins = parsePins(hop.hostKey, `${field}.hostKey`);
     if (Array.isArray(pins)) return pins;
     throw new Refused(
@@ -118,7 +127,7 @@ function known(hop: Hop, ssh: SshOptions, file: string, field: string): Entry[] 
         `"ssh-ed25519 AAAA…".`,
     );
   }
-  const files = ssh.knownHosts === undefined ? [file, SYSTEM_FILE] : [file];
+  const files = ssh.knownHosts === undefined ? [...named, SYSTEM_FILE] : named;
   return files.flatMap((path) => {
     try {
       return parseKnownHosts(readFileSync(path, "utf8"), path);

@@ -19,6 +19,29 @@ export function readable(key: string, passphrase?: string): string {
   }
 }
 
+/** The public part of a key as SSH sends it: of a public key's line, and of OpenSSH's private form, where it lies open. */
+export function publicOf(key: string): Buffer | undefined {
+  const [, line] = /^\s*(?:ssh-|ecdsa-|sk-)\S+ ([A-Za-z0-9+/=]+)/.exec(key) ?? [];
+  if (line !== undefined) return Buffer.from(line, "base64");
+  const [, body] = /-----BEGIN OPENSSH PRIVATE KEY-----([^-]*)/.exec(key) ?? [];
+  if (body === undefined) return undefined;
+  const data = Buffer.from(body, "base64");
+  // After the magic: cipher, its KDF and the KDF's options, the number of keys, the key.
+  let at = "openssh-key-v1\0".length;
+  const next = (): Buffer => {
+    const from = at + 4;
+    at = from + data.readUInt32BE(at);
+    return data.subarray(from, at);
+  };
+  try {
+    for (let i = 0; i < 3; i++) next();
+    at += 4;
+    return next();
+  } catch {
+    return undefined;
+  }
+}
+
 /** The layout of OpenSSH's PROTOCOL.key, unencrypted: Ed25519 has no older one. */
 function ed25519(key: KeyObject): string {
   const { d = "", x = "" } = key.export({ format: "jwk" });

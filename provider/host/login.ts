@@ -5,7 +5,7 @@ import { Refused } from "./target";
 /** What ssh2 takes for one attempt to log in. */
 export type Attempt =
   | { readonly type: "publickey"; readonly username: string; readonly key: unknown }
-  | { readonly type: "agent"; readonly username: string; readonly agent: string }
+  | { readonly type: "agent"; readonly username: string; readonly agent: unknown }
   | { readonly type: "password"; readonly username: string; readonly password: string }
   | { readonly type: "keyboard-interactive"; readonly username: string; readonly prompt: Prompt };
 
@@ -17,8 +17,12 @@ type Prompt = (
   finish: (answers: string[]) => void,
 ) => void;
 
-/** Of ssh2: a key, or an Error. */
-type ParseKey = (key: string, passphrase?: string) => unknown;
+export interface Ssh2 {
+  /** A key, or an Error. */
+  parseKey(key: string, passphrase?: string): unknown;
+  /** An agent that shows these keys only. */
+  agent(socket: string, only: readonly Buffer[]): unknown;
+}
 
 interface Way {
   readonly from: string;
@@ -31,14 +35,16 @@ export class Login {
   readonly tried: string[] = [];
   private offered: readonly string[] = [];
   private readonly ways: Way[];
+  private readonly unusable: readonly string[];
 
   constructor(
     private readonly who: string,
     user: string,
     methods: readonly Method[],
-    parseKey: ParseKey,
+    ssh2: Ssh2,
   ) {
-    this.ways = methods.flatMap((method) => waysOf(who, user, method, parseKey));
+    this.ways = methods.flatMap((method) => waysOf(who, user, method, ssh2));
+    this.unusable = methods.flatMap(({ type, from }) => (type === "unusable" ? from : []));
   }
 
   /** ssh2 asks with what the host offers, `null` the first time. */
@@ -60,17 +66,17 @@ export class Login {
     const tried = this.tried.length > 0 ? `tried ${this.tried.join(", then ")}` : "nothing that we have fits";
     const offered = this.offered.length > 0 ? `; the host accepts ${this.offered.join(", ")}` : "";
     return new Refused(
-      `${this.who}: the login was refused: ${reason} (${tried}${offered}). It is not tried again in this run.`,
+      `${this.who}: the login was refused: ${reason} (${tried}${offered}). It is not tried again in this run.${this.unusable.map((text) => ` ${text}.`).join("")}`,
     );
   }
 }
 
-function waysOf(who: string, username: string, method: Method, parseKey: ParseKey): Way[] {
+function waysOf(who: string, username: string, method: Method, ssh2: Ssh2): Way[] {
   const { from } = method;
   const publickey = (offered: readonly string[] | null) => offered === null || offered.includes("publickey");
   switch (method.type) {
     case "key": {
-      const key = parsed(method.key, method.passphrase, parseKey);
+      const key = parsed(method.key, method.passphrase, ssh2);
       if (!(key instanceof Error))
         return [{ from, attempt: { type: "publickey", username, key }, fits: publickey }];
       if (method.optional) return [];
@@ -78,8 +84,13 @@ function waysOf(who: string, username: string, method: Method, parseKey: ParseKe
         `${who}: ${from} cannot be used: ${key.message}. ssh-keygen -p -f FILE writes a key in a form that is understood.`,
       );
     }
-    case "agent":
-      return [{ from, attempt: { type: "agent", username, agent: method.socket }, fits: publickey }];
+    case "agent": {
+      const { socket, only } = method;
+      const agent = only ? ssh2.agent(socket, only) : socket;
+      return [{ from, attempt: { type: "agent", username, agent }, fits: publickey }];
+    }
+    case "unusable":
+      return [];
     case "password": {
       const { password } = method;
       return [
@@ -100,7 +111,7 @@ function waysOf(who: string, username: string, method: Method, parseKey: ParseKe
   }
 }
 
-function parsed(key: string, passphrase: string | undefined, parseKey: ParseKey): unknown {
+function parsed(key: string, passphrase: string | undefined, { parseKey }: Ssh2): unknown {
   try {
     return parseKey(readable(key, passphrase), passphrase);
   } catch (error) {

@@ -2,7 +2,17 @@ import { createHash } from "node:crypto";
 import { dialJump } from "./dial";
 import type { Link } from "./link";
 import { connect, type Session } from "./session";
-import { type Configuration, type Hop, NotSent, Refused, type Target } from "./target";
+import { hopsOf, type LookUp } from "./ssh-config";
+import { readSshConfig, surroundings } from "./ssh-config-file";
+import {
+  type Configuration,
+  label,
+  labelHop,
+  NotSent,
+  Refused,
+  type ResolvedHop,
+  type Target,
+} from "./target";
 
 export { type Configuration, label } from "./target";
 
@@ -25,6 +35,16 @@ interface Place {
 export class Hosts {
   private readonly places = new Map<string, Place>();
   private readonly jumps = new Map<string, Promise<Link>>();
+  private config?: LookUp;
+
+  /** How errors call a host; one that cannot be found in ~/.ssh/config is told of when it is dialled. */
+  label(target: Target): string {
+    try {
+      return labelHop(this.way(target).at(-1)!);
+    } catch {
+      return label(target);
+    }
+  }
 
   session(target: Target, configuration: Configuration): Promise<Session> {
     const key = identity([target, configuration]);
@@ -59,11 +79,7 @@ export class Hosts {
    */
   async renew(target: Target, configuration: Configuration, seconds: number): Promise<Session> {
     const key = identity([target, configuration]);
-    const { perDialTimeout = seconds } = target.connection;
-    const connection = { ...target.connection, perDialTimeout: Math.min(perDialTimeout || seconds, seconds) };
-    const session = await connect({ ...target, connection }, configuration, (hop) =>
-      this.jump(hop, target, configuration),
-    );
+    const session = await this.dial(target, configuration, seconds);
     this.places.get(key)?.session?.close();
     this.places.set(key, { session });
     return session;
@@ -84,7 +100,7 @@ export class Hosts {
     let pause = PAUSE.first;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await connect(target, configuration, (hop) => this.jump(hop, target, configuration));
+        return await this.dial(target, configuration);
       } catch (error) {
         if (!(error instanceof NotSent) || once || attempt >= limit || Date.now() + pause > end) throw error;
       }
@@ -93,10 +109,39 @@ export class Hosts {
     }
   }
 
-  /** A jump host that refuses us does so for all hosts behind it. */
-  private async jump(hop: Hop, target: Target, configuration: Configuration): Promise<Link> {
-    const key = identity([hop, target.ssh, configuration]);
-    const dialled = this.jumps.get(key) ?? dialJump(hop, target, configuration);
+  /** Each hop of the way there takes at most so many seconds. */
+  private async dial(target: Target, configuration: Configuration, seconds = 0): Promise<Session> {
+    const way = this.way(target).map((hop) => ({
+      ...hop,
+      perDialTimeout: sooner(hop.perDialTimeout, seconds),
+    }));
+    const jump = await this.jump(way.slice(0, -1), target, configuration);
+    return connect(way.at(-1)!, target.ssh, configuration, jump);
+  }
+
+  private way(target: Target): ResolvedHop[] {
+    if (target.ssh.config === false) return hopsOf(target, () => ({}), surroundings());
+    this.config ??= readSshConfig();
+    return hopsOf(target, this.config, surroundings());
+  }
+
+  /**
+   * The last of these jump hosts, each on a connection that all ways share which begin with the same hops. One that
+   * refuses us does so for all hosts behind it.
+   */
+  private async jump(
+    way: readonly ResolvedHop[],
+    target: Target,
+    configuration: Configuration,
+  ): Promise<Link | undefined> {
+    const hop = way.at(-1);
+    if (!hop) return undefined;
+    const { identityFile, knownHosts, acceptNewHostKey } = target.ssh;
+    const ssh = { identityFile, knownHosts, acceptNewHostKey };
+    const key = identity([way.map(withoutName), ssh, configuration]);
+    const dial = async (): Promise<Link> =>
+      dialJump(hop, ssh, configuration, await this.jump(way.slice(0, -1), target, configuration));
+    const dialled = this.jumps.get(key) ?? dial();
     this.jumps.set(key, dialled);
     const forget = (): void => {
       if (this.jumps.get(key) === dialled) this.jumps.delete(key);
@@ -111,6 +156,13 @@ export class Hosts {
     }
   }
 }
+
+/** 0 is no limit. */
+const sooner = (told: number | undefined, seconds: number): number | undefined =>
+  seconds === 0 ? told : Math.min(told || seconds, seconds);
+
+/** What makes no difference to the connection. */
+const withoutName = ({ field, alias, dialErrorLimit, perDialTimeout, ...hop }: ResolvedHop): object => hop;
 
 /** Equal data, equal text, whatever the order of its keys; hashed, since secrets are in it. */
 function identity(data: unknown): string {

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Way } from "../kind";
 import { Channel } from "./channel";
-import { dial, dialJump } from "./dial";
+import { dial } from "./dial";
 import { commandLine } from "./driver";
 import type { Link } from "./link";
-import { type Configuration, type Hop, label, type Target } from "./target";
+import { type Configuration, labelHop, type ResolvedHop, type SshOptions } from "./target";
 
 export type { Configuration, Connection, SshOptions, Target } from "./target";
 
@@ -34,20 +34,19 @@ export interface Session {
   close(): void;
 }
 
-/** A new connection and the driver on it, in one attempt. `through` finds the jump host, to share one among hosts. */
+/** A new connection to the last hop of a way and the driver on it, in one attempt; `jump` is the hop before it. */
 export async function connect(
-  target: Target,
+  host: ResolvedHop,
+  ssh: SshOptions,
   configuration: Configuration,
-  through: (hop: Hop) => Promise<Link> = (hop) => dialJump(hop, target, configuration),
+  jump?: Link,
 ): Promise<Session> {
-  const { connection, ssh } = target;
   const mark = randomBytes(16).toString("hex");
   const command = commandLine(mark, ssh.sudo, configuration.sudoPassword);
-  const jump = connection.proxy && (await through(connection.proxy));
-  const link = await dial(connection, ssh, configuration, "connection", jump);
+  const link = await dial(host, ssh, configuration, jump);
   try {
     const channel = await link.exec(command, (stream) => {
-      const channel = new Channel(stream, mark, label(target));
+      const channel = new Channel(stream, mark, labelHop(host));
       // Without its driver the connection is of no use.
       stream.on("close", () => link.close());
       return channel;

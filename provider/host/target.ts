@@ -26,7 +26,26 @@ export interface SshOptions {
   readonly identityFile?: string;
   readonly knownHosts?: string;
   readonly acceptNewHostKey?: boolean;
+  /** Outermost first; `connection.proxy` comes after them. */
+  readonly jumps?: readonly Hop[];
+  /** Whether ~/.ssh/config is read. */
+  readonly config?: boolean;
   readonly sudo?: boolean | { readonly command?: string };
+}
+
+/** A hop as it is dialled: what the program says, and what ~/.ssh/config adds. */
+export interface ResolvedHop extends Hop {
+  /** Where the program names it, as "ssh.jumps[0]"; absent where ~/.ssh/config does. */
+  readonly field?: string;
+  /** What it is called, where that is not its address. */
+  readonly alias?: string;
+  readonly identityFiles?: readonly string[];
+  readonly identitiesOnly?: boolean;
+  /** "" for none. */
+  readonly identityAgent?: string;
+  readonly knownHosts?: readonly string[];
+  readonly hostKeyAlias?: string;
+  readonly family?: 4 | 6;
 }
 
 export interface Target {
@@ -47,9 +66,10 @@ export function label({ connection }: Pick<Target, "connection">): string {
   return labelHop(connection);
 }
 
-export function labelHop({ user = "root", host, port = 22 }: Hop): string {
-  if (port === 22) return `${user}@${host}`;
-  return `${user}@${host.includes(":") ? `[${host}]` : host}:${port}`;
+export function labelHop({ user = "root", host, port = 22, alias }: ResolvedHop): string {
+  const called = alias === undefined ? "" : ` (${alias})`;
+  if (port === 22) return `${user}@${host}${called}`;
+  return `${user}@${host.includes(":") ? `[${host}]` : host}:${port}${called}`;
 }
 
 export function expandHome(path: string): string {

@@ -2,9 +2,9 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandLine, noGreeting, plain } from "../../provider/host/driver";
-import { connect, type Session, type SshOptions } from "../../provider/host/session";
+import type { Session, SshOptions } from "../../provider/host/session";
 import { Refused } from "../../provider/host/target";
-import { type Behaviour, failure, Host, script } from "./server";
+import { type Behaviour, connect, failure, Host, script } from "./server";
 
 const open: { close(): void | Promise<void> }[] = [];
 afterEach(async () => {

@@ -13,15 +13,9 @@ import os from "node:os";
 import { join } from "node:path";
 import { type AuthContext, utils } from "ssh2";
 import { fingerprint, line } from "../../provider/host/known-hosts";
-import {
-  type Configuration,
-  type Connection,
-  connect,
-  type Session,
-  type SshOptions,
-} from "../../provider/host/session";
+import type { Configuration, Connection, Session, SshOptions } from "../../provider/host/session";
 import { NotSent, Refused } from "../../provider/host/target";
-import { type Behaviour, failure, Host, type KeyPair, keyPair, script } from "./server";
+import { type Behaviour, connect, failure, Host, type KeyPair, keyPair, script } from "./server";
 
 const KEY = keyPair();
 const home = mkdtempSync(join(os.tmpdir(), "hostnet-home-"));
@@ -305,7 +299,7 @@ describe("the host's key", () => {
       login(to, { password, hostKey: undefined }, { knownHosts: "~/certified" }),
     );
     expect(certified.message).toMatch(
-      /only a certificate authority is known .*certificates are not supported yet/,
+      /only a certificate authority is known .*certificates cannot be verified\. .*set connection.hostKey to/,
     );
     writeFileSync(join(home, "certified"), `@cert-authority * ${keyPair().public}\n${text}\n`);
     await login(to, { password, hostKey: undefined }, { knownHosts: "~/certified" });

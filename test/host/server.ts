@@ -12,9 +12,17 @@ import {
   type Connection as SshConnection,
   utils,
 } from "ssh2";
+import { dialJump } from "../../provider/host/dial";
 import { readable } from "../../provider/host/keys";
 import { typeOf } from "../../provider/host/known-hosts";
-import type { Target } from "../../provider/host/session";
+import type { Link } from "../../provider/host/link";
+import {
+  type Configuration,
+  connect as connectTo,
+  type Session,
+  type Target,
+} from "../../provider/host/session";
+import { hopsOf } from "../../provider/host/ssh-config";
 
 export const MACHINE = "0123456789abcdef0123456789abcdef";
 
@@ -202,6 +210,14 @@ export class Host {
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 export const script = (text: string): Buffer => Buffer.from(text);
+
+/** One attempt, with what the program says alone, and nothing shared. */
+export async function connect(target: Target, configuration: Configuration): Promise<Session> {
+  const way = hopsOf(target, () => ({}), { home: "", user: "", environment: {} });
+  let jump: Link | undefined;
+  for (const hop of way.slice(0, -1)) jump = await dialJump(hop, target.ssh, configuration, jump);
+  return connectTo(way.at(-1)!, target.ssh, configuration, jump);
+}
 
 /** The error of what must fail. */
 export async function failure(promise: Promise<unknown>): Promise<Error> {

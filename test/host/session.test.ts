@@ -5,9 +5,9 @@ import { Client } from "ssh2";
 import { HostnetError, UnknownOutcome } from "../../provider/errors";
 import { commandLine } from "../../provider/host/driver";
 import { KEEPALIVE } from "../../provider/host/link";
-import { connect, type Session } from "../../provider/host/session";
+import type { Session } from "../../provider/host/session";
 import { NotSent } from "../../provider/host/target";
-import { type Behaviour, failure, Host, MACHINE, pause, script } from "./server";
+import { type Behaviour, connect, failure, Host, MACHINE, pause, script } from "./server";
 
 let host: Host;
 let session: Session;

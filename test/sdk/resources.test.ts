@@ -11,6 +11,7 @@ import {
   NftTable,
   nft,
   PolicyRoute,
+  type SshOptions,
   Sysctl,
   Vrf,
 } from "../../sdk";
@@ -173,6 +174,26 @@ describe("secrets of the connection", () => {
     expect(wrapped(inputs)).toEqual(expected);
     const shown = inputs.connection as Props;
     expect([shown.host, shown.user, (shown.proxy as Props).host]).toEqual(["10.0.0.5", "admin", "jump"]);
+  });
+
+  const jump = { host: "jump", password: "p5", privateKey: "p6" };
+  test.each<[string, SshOptions]>([
+    ["plain", { sudo: true, jumps: [jump, jump] }],
+    [
+      "Outputs in it",
+      { sudo: true, jumps: [pulumi.output(jump), { ...jump, password: pulumi.output("p5") }] },
+    ],
+    ["an Output of jumps", { sudo: true, jumps: pulumi.output([jump, jump]) }],
+  ])("so are those of ssh.jumps: %s", async (_how, ssh) => {
+    const { inputs } = await made(new Bridge("b", { connection, ssh }));
+    const shown = inputs.ssh as { sudo: unknown; jumps: Props[] };
+    expect([isSecret(shown), shown.sudo, isSecret(shown.jumps)]).toEqual([false, true, false]);
+    expect(
+      shown.jumps.map(({ host, password, privateKey }) => [host, isSecret(password), isSecret(privateKey)]),
+    ).toEqual([
+      ["jump", true, true],
+      ["jump", true, true],
+    ]);
   });
 
   test("what is absent is not sent at all: a secret of nothing would arrive as null", async () => {

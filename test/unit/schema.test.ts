@@ -160,11 +160,11 @@ describe("a message names the field, the value and what is allowed", () => {
       { connection: { host: "h" }, ssh: { sudo: 1 } },
       /^ssh.sudo: 1: must be true or false, or an object with fields$/,
     ],
-    [{ connection: { host: "h" }, ssh: { jumps: [] } }, /^ssh.jumps: \[\]: ssh.jumps is not supported yet/],
     [
-      { connection: { host: "h" }, ssh: { config: false } },
-      /^ssh.config: false: ssh.config is not supported yet/,
+      { connection: { host: "h" }, ssh: { jumps: [{ host: "a" }, { host: "" }] } },
+      /^ssh.jumps\[1\].host: "": must not be empty$/,
     ],
+    [{ connection: { host: "h" }, ssh: { config: "no" } }, /^ssh.config: "no": must be true or false$/],
   ])("host %j", (raw, message) => {
     expect(refused(hostSchema, raw)).toEqual([expect.stringMatching(message)]);
   });
@@ -174,11 +174,13 @@ describe("a message names the field, the value and what is allowed", () => {
     const texts = [
       ...refused(hostSchema, { connection: { ...connection, proxy: connection } }),
       ...refused(hostSchema, { connection: [{ host: "h", password: "31337" }] }),
+      ...refused(hostSchema, { connection: { host: "h" }, ssh: { jumps: [connection] } }),
     ];
     expect(texts.map((text) => text.split(": ")[0])).toEqual([
       ...["host", "password", "privateKey"].map((key) => `connection.${key}`),
       ...["host", "password", "privateKey", "hots"].map((key) => `connection.proxy.${key}`),
       ...["connection.hots", "connection"],
+      ...["host", "password", "privateKey", "hots"].map((key) => `ssh.jumps[0].${key}`),
     ]);
     expect(texts.join("\n")).not.toContain("31337");
   });
