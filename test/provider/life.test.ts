@@ -1,5 +1,5 @@
 // The real provider process against a real SSH server: one connection, credentials from the configuration, no secret anywhere.
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compiled } from "../compiled";
 import { Host } from "../host/server";
@@ -12,6 +12,7 @@ const PASSWORD = "c4nary-of-the-configuration";
 const INLINE = "c4nary-in-the-connection";
 
 const spaces = new LocalHost();
+const log = join(spaces.folder, "log");
 let server: Host;
 let provider: ProviderProcess;
 
@@ -32,7 +33,8 @@ beforeAll(async () => {
   }).listen();
 }, 60_000);
 beforeEach(async () => {
-  provider = await new ProviderProcess().start({ "hostnet:password": PASSWORD });
+  rmSync(log, { force: true });
+  provider = await new ProviderProcess().start({ "hostnet:password": PASSWORD }, { HOSTNET_LOG: log });
 });
 afterEach(async () => {
   await provider.stop();
@@ -112,6 +114,12 @@ test("a whole life over one connection, with the password of the configuration, 
     /^lo .*\n0\n$/,
   );
   expect(await provider.read("lan", read.outputs!)).toMatchObject({ id: "" });
+  const scripts = readFileSync(log, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).resources);
+  expect(scripts.flat()).toContainEqual(expect.stringMatching(/^update Bridge "lan" \(urn:pulumi:dev::/));
+  expect(readFileSync(log, "utf8")).not.toContain("c4nary");
   // Nothing opened a connection of its own but changes that had to be confirmed.
   expect(server.tcpConnections - connections).toBe(3);
 });
