@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type KeyPair, keyPair } from "../host/server";
-import { Proxy } from "./proxy";
+import { TcpProxy } from "./proxy";
 
 const isRoot = process.getuid?.() === 0;
 export const ADDRESS = { host: "192.0.2.1", client: "192.0.2.9" };
@@ -66,7 +66,7 @@ export class FaultBed {
   readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   readonly key: KeyPair = keyPair();
   readonly hostKey: KeyPair = keyPair();
-  proxy!: Proxy;
+  proxy!: TcpProxy;
   private holder!: ChildProcess;
   private dialler!: ChildProcess;
   private pids: readonly string[] = [];
@@ -100,9 +100,13 @@ export class FaultBed {
       this.holder.once("exit", () => reject(new Error(`the namespaces could not be made: ${text}`)));
     });
     this.pids = /(\d+) (\d+)/.exec(said)!.slice(1);
-    this.dialler = spawn("nsenter", [...this.enter("client"), process.execPath, join(__dirname, "dialler.cjs")], {
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
+    this.dialler = spawn(
+      "nsenter",
+      [...this.enter("client"), process.execPath, join(__dirname, "dialler.cjs")],
+      {
+        stdio: ["ignore", "inherit", "inherit", "ipc"],
+      },
+    );
     this.dialler.on("message", ({ id }: { id: number }, socket) => {
       this.dialling.get(id)?.(socket as Socket | undefined);
       this.dialling.delete(id);
@@ -112,8 +116,8 @@ export class FaultBed {
   }
 
   /** Another proxy, to another port of the host. */
-  through(port = 22): Promise<Proxy> {
-    return new Proxy(() => this.dial(port)).listen();
+  through(port = 22): Promise<TcpProxy> {
+    return new TcpProxy(() => this.dial(port)).listen();
   }
 
   private dial(port: number): Promise<Socket> {
@@ -125,7 +129,7 @@ export class FaultBed {
   }
 
   /** Another sshd on the host, with options of its own, and the way to it. */
-  async sshd(port: number, options: Readonly<Record<string, string | number>>): Promise<Proxy> {
+  async sshd(port: number, options: Readonly<Record<string, string | number>>): Promise<TcpProxy> {
     const words = Object.entries(options).map(([name, value]) => `-o '${name}=${value}'`);
     await this.sh(
       `/usr/sbin/sshd -f /run/sshd/config -o ListenAddress=${ADDRESS.host}:${port} ${words.join(" ")}`,

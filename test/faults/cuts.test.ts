@@ -6,7 +6,8 @@ import type { Direction } from "./proxy";
 import { row } from "./table";
 
 const POINTS = 60;
-const SIZES = { "1 kB": 8, "100 kB": 800, "1 MB": 8000 };
+/** Elements, for what goes up the line in all. */
+const SIZES = { "1 kB": 1, "100 kB": 120, "1 MB": 1400 };
 
 interface Lane {
   at: Workstation;

@@ -1,5 +1,5 @@
-import { RunHosts } from "../../provider/hosts";
 import { bridge } from "../../provider/bridge";
+import { RunHosts } from "../../provider/hosts";
 import { lifecycle } from "../../provider/lifecycle";
 import { nftTable } from "../../provider/nft-table";
 import { policyRoute } from "../../provider/policy-route";
@@ -69,12 +69,12 @@ export interface Look {
 }
 
 const LOOK = `nft -s list ruleset; echo; ip -d -o link; ip -o addr show scope global; ip rule; ip route show table all
-cat /proc/sys/net/ipv4/ip_forward /etc/nftables.conf /root/.profile 2>/dev/null; ls -A /etc/hostnet/objects /etc/hostnet/shared 2>/dev/null; :`;
+cat /proc/sys/net/ipv4/ip_forward /etc/nftables.conf /root/.profile 2>/dev/null; find /etc/hostnet -type f 2>/dev/null; :`;
 
 /** All of the host, by other tools than ours. Ours is what is called "own…", and rules of priority 50 to 59. */
 export async function look(bed: FaultBed): Promise<Look> {
   const text = (await bed.sh(LOOK)).replaceAll(
-    /(_timer|gc_timer) +[\d.]+|tentative|state \w+|qdisc \w+|NO-CARRIER,|,LOWER_UP|,M-DOWN|designated_\S+ \S+|bridge_id \S+|linkdown|promiscuity \d+|allmulti \d+/g,
+    /(_timer|gc_timer) +[\d.]+|tentative|state [A-Z]+|qdisc \w+|NO-CARRIER,|,LOWER_UP|,M-DOWN|designated_\S+ \S+|bridge_id \S+|linkdown|promiscuity \d+|allmulti \d+/g,
     "",
   );
   const own: string[] = [];
@@ -83,7 +83,7 @@ export async function look(bed: FaultBed): Promise<Look> {
     if (piece.startsWith("table ")) (/^table \w+ own/.test(piece) ? own : foreign).push(piece);
     else
       for (const line of piece.split("\n")) {
-        const isOwn = /\bown|^5\d:|[0-9a-f]{40,}/.test(line);
+        const isOwn = /\bown|^5\d:|^\/etc\/hostnet/.test(line);
         // A new link takes the next number, which nobody chose.
         (isOwn ? own : foreign).push(line.replace(/^\d+: (?=\w+[@:])|^\d+: (?=\w+ +inet)/, ""));
       }
@@ -149,9 +149,14 @@ export async function survives({ at, fault, again, mend, error, within = 5 }: Tr
   if (changes.length > 0 && stack.resources.size > 0) throw new Error(`O4: the second up: ${changes.join()}`);
   // O2
   for (const { foreign } of [after, converged])
-    if (foreign !== before.foreign) throw new Error(`O2:\n${before.foreign}\n---\n${foreign}`);
+    if (foreign !== before.foreign) throw new Error(`O2: ${differing(before.foreign, foreign)}`);
   // O5
   await noSecrets(at, failed?.message);
+}
+
+function differing(before: string, after: string): string {
+  const [a, b] = [before.split("\n"), after.split("\n")];
+  return [...a.filter((line) => !b.includes(line)), "->", ...b.filter((line) => !a.includes(line))].join("\n");
 }
 
 /** In errors, state, records, processes, the host's log and its shells' histories. */
@@ -164,7 +169,10 @@ export async function noSecrets({ bed, stack, credentials }: Workstation, more =
     ),
     processes: await bed.processes(),
   };
-  const secrets = [SUDO_PASSWORD, ...Object.values(credentials).map((text) => text.split("\n").at(-3) ?? text)];
+  const secrets = [
+    SUDO_PASSWORD,
+    ...Object.values(credentials).map((text) => text.split("\n").at(-3) ?? text),
+  ];
   for (const [where, text] of Object.entries(texts))
     for (const secret of secrets) if (text.includes(secret)) throw new Error(`O5: a secret in ${where}`);
 }

@@ -14,7 +14,7 @@ export interface Cut {
 }
 
 /** A TCP proxy that counts, delays, cuts and stalls. */
-export class Proxy {
+export class TcpProxy {
   connections = 0;
   readonly bytes = { up: 0, down: 0 };
   port = 0;
@@ -30,8 +30,8 @@ export class Proxy {
   ) {}
 
   /** To a port of this machine's loopback. */
-  static to(port: number, delay?: Readonly<Partial<Record<Direction, number>>>): Proxy {
-    return new Proxy(async () => dialTcp({ host: "127.0.0.1", port, noDelay: true }), delay);
+  static to(port: number, delay?: Readonly<Partial<Record<Direction, number>>>): TcpProxy {
+    return new TcpProxy(async () => dialTcp({ host: "127.0.0.1", port, noDelay: true }), delay);
   }
 
   async listen(): Promise<this> {
