@@ -31,7 +31,7 @@ mount -t tmpfs none /run; mkdir -p /run/sshd /run/lock /run/dev/pts /run/dev/shm
 cp -a /etc /run/etc 2>/dev/null || :; rm -rf /run/etc/hostnet; mount --bind /run/etc /etc
 mount -t tmpfs none /root; mount -t tmpfs none /home; chmod 700 /root
 for f in null zero full random urandom tty; do : >/run/dev/$f; mount --bind /dev/$f /run/dev/$f; done
-ln -s /proc/self/fd /run/dev/fd; mount --bind /run/dev /dev
+ln -s /proc/self/fd /run/dev/fd; mount --rbind /run/dev /dev
 echo ${MACHINE} >/etc/machine-id
 rm -f /etc/motd /root/.hushlogin; : >/etc/bash.bashrc
 t=0; until [ -e /sys/class/net/uplink ]; do t=$((t + 1)); [ $t -lt 200 ] || exit 1; sleep 0.05; done

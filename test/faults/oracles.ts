@@ -156,7 +156,9 @@ export async function survives({ at, fault, again, mend, error, within = 5 }: Tr
 
 function differing(before: string, after: string): string {
   const [a, b] = [before.split("\n"), after.split("\n")];
-  return [...a.filter((line) => !b.includes(line)), "->", ...b.filter((line) => !a.includes(line))].join("\n");
+  return [...a.filter((line) => !b.includes(line)), "->", ...b.filter((line) => !a.includes(line))].join(
+    "\n",
+  );
 }
 
 /** In errors, state, records, processes, the host's log and its shells' histories. */
