@@ -118,7 +118,7 @@ export async function survives({ at, fault, again, mend, error, within = 5 }: Tr
     () => undefined,
     (reason: Error) => reason,
   );
-  mend?.();
+  await mend?.();
   if (error && !failed) throw new Error("up succeeded");
   // O6
   const form = /^Unable to (create|read|update|delete) (\w+) "[^"]*" on \w+@[\d.]+(:\d+)?: ./;
@@ -154,7 +154,7 @@ export async function survives({ at, fault, again, mend, error, within = 5 }: Tr
   await noSecrets(at, failed?.message);
 }
 
-function differing(before: string, after: string): string {
+export function differing(before: string, after: string): string {
   const [a, b] = [before.split("\n"), after.split("\n")];
   return [...a.filter((line) => !b.includes(line)), "->", ...b.filter((line) => !a.includes(line))].join(
     "\n",
