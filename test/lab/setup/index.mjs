@@ -21,6 +21,14 @@ export async function setUp() {
   return note({ image: folder, kvm: await kvmWorks(folder), pulumi });
 }
 
+/** What tests in namespaces of this machine need. */
+export async function setUpTests() {
+  await systemPackages();
+  await npmPackages();
+  await nodeOnPath();
+  await compile();
+}
+
 /** What a host of the lab alone needs. */
 export async function setUpLab() {
   await systemPackages();

@@ -13,6 +13,10 @@ const wanted = [
   { package: "iproute2", there: () => which("ip") && which("bridge") },
   { package: "nftables", there: () => which("nft") },
   { package: "procps", there: () => which("sysctl") },
+  { package: "openssh-server", there: () => which("sshd") },
+  { package: "sudo", there: () => which("sudo") },
+  { package: "tcsh", there: () => which("tcsh") },
+  { package: "fish", there: () => which("fish") },
   { package: "busybox", there: () => which("busybox") },
   // Ubuntu has no keys for Debian's archive of its own accord.
   {

@@ -1,0 +1,378 @@
+// Rows 14 to 16, 18 to 20, 22, 24, 28 and 30: what the host and the program may be like.
+import { connect } from "../../provider/host/session";
+import { FaultBed } from "./bed";
+import { differing, look, noSecrets, survives, Workstation } from "./oracles";
+import { row } from "./table";
+
+let bed: FaultBed;
+beforeAll(async () => {
+  bed = await FaultBed.make();
+}, 60_000);
+afterAll(() => bed.close());
+
+const table = (rules: readonly string[] = ["tcp dport 1 drop"]) => ({
+  family: "inet",
+  chains: { c: { type: "filter", hook: "forward", priority: 0, rules } },
+});
+
+/** A change of a table that stands, with something wrong, then with all well; then the table goes. */
+async function standing(
+  change: (at: Workstation) => Promise<unknown>,
+  { error, before = ":", after = ":" }: { error?: RegExp; before?: string; after?: string },
+) {
+  const at = new Workstation(bed);
+  try {
+    await at.up("NftTable", "own", table());
+    at.stack.run();
+    await survives({
+      at,
+      fault: () => bed.sh(before).then(() => change(at)),
+      error,
+      mend: () => bed.sh(`${after}; :`),
+      again: () => at.up("NftTable", "own", table(["tcp dport 2 drop"])),
+    });
+    await at.stack.run().destroy("NftTable", "own");
+  } finally {
+    at.close();
+  }
+}
+const changed = (at: Workstation) => at.up("NftTable", "own", table(["tcp dport 2 drop"]));
+
+const big = Array.from({ length: 900 }, (_, n) => `ip saddr 10.0.${n >> 8}.${n & 255} drop`);
+const DISKS: Record<string, { before: string; after: string; error: RegExp }> = {
+  "full /etc/hostnet": {
+    before:
+      "cp -a /etc/hostnet /run/keep; mount -t tmpfs -o size=8k none /etc/hostnet; cp -a /run/keep/. /etc/hostnet; head -c 100k /dev/zero >/etc/hostnet/fill 2>/dev/null || :",
+    after: "umount /etc/hostnet 2>/dev/null",
+    error: /No space left/,
+  },
+  "no inodes in /etc/hostnet": {
+    before:
+      "rm -rf /run/keep; cp -a /etc/hostnet /run/keep; mount -t tmpfs -o nr_inodes=4 none /etc/hostnet; cp -a /run/keep/. /etc/hostnet; touch /etc/hostnet/1 /etc/hostnet/2 2>/dev/null || :",
+    after: "umount /etc/hostnet 2>/dev/null",
+    error: /No space left/,
+  },
+  "read-only /etc/hostnet": {
+    before: "mount --bind /etc/hostnet /etc/hostnet; mount -o remount,bind,ro /etc/hostnet",
+    after: "umount /etc/hostnet 2>/dev/null",
+    error: /Read-only/,
+  },
+  "full /run/hostnet": {
+    before:
+      "mount -t tmpfs -o size=12k none /run/hostnet; head -c 100k /dev/zero >/run/hostnet/fill 2>/dev/null || :",
+    after: "umount -l /run/hostnet 2>/dev/null",
+    error: /No space left|could not be stored|cannot make a folder/,
+  },
+};
+row("14", "full and read-only file systems", { cases: Object.keys(DISKS), few: 4 }, (name) => {
+  const { before, after, error } = DISKS[name]!;
+  return standing((at) => at.up("NftTable", "own", table(big)), { before, after, error });
+});
+
+const BAD: readonly { args: (standing: object) => object; error: RegExp }[] = [
+  { args: () => table(["tcp dport oops accept extra"]), error: /step \d of \d|exited|rules/ },
+  { args: () => table(["jump nowhere"]), error: /jumps to nowhere|names @nowhere/ },
+  { args: () => table(["ip saddr @nowhere drop"]), error: /jumps to nowhere|names @nowhere/ },
+  {
+    args: () => ({
+      ...table(),
+      sets: { s: { type: "ipv4_addr", flags: ["interval"], elements: ["10.0.0.0/8", "10.1.0.0/16"] } },
+    }),
+    error: /exited|overlap|elements/s,
+  },
+  {
+    args: () => ({
+      ...table(["ip saddr @s drop"]),
+      sets: { s: { type: "ipv4_addr", size: 2, elements: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] } },
+    }),
+    error: /exited|full|size/s,
+  },
+];
+row("15", "what nft refuses", { cases: BAD, few: 5 }, ({ args, error }) =>
+  standing(
+    (at) =>
+      at.up("NftTable", "own", { ...args(table()) }).catch((reason: Error) => {
+        // Refused by check already: nothing was sent.
+        throw /^Unable/.test(reason.message)
+          ? reason
+          : new Error(`Unable to update NftTable "own" on root@127.0.0.1: ${reason.message}`);
+      }),
+    { error },
+  ),
+);
+
+const gone = (tool: string) => ({
+  before: `: >/run/none; p=$(readlink -f $(command -v ${tool})); mount --bind /run/none $p`,
+  after: `umount $(readlink -f /usr/sbin/${tool} /usr/bin/${tool} 2>/dev/null) 2>/dev/null`,
+});
+row(
+  "16",
+  "a missing tool, a kernel without VRFs",
+  { cases: ["nft", "flock", "vrf"], few: 3 },
+  async (what) => {
+    if (what !== "vrf")
+      return standing(changed, {
+        ...gone(what),
+        error: new RegExp(`${what}.*(not installed|Permission denied|lacks)|lacks ${what}|exited`, "s"),
+      });
+    return standing((at) => at.up("Vrf", "ownred", { table: 55 }), {
+      error: /kernel lacks its module vrf|Unknown device type/,
+    });
+  },
+);
+
+const HOSTILE = [
+  "$(touch /run/canary)",
+  "`touch /run/canary`",
+  "a;touch /run/canary",
+  "a\ntouch /run/canary",
+  "br%d",
+  "x".repeat(16),
+  "é",
+  "../../etc",
+  "-n",
+  "a b",
+  "'",
+  '"',
+  "\0",
+  "__proto__",
+  "constructor",
+  "all",
+  ".",
+];
+const FIELDS = ["table", "chain", "set", "bridge", "port", "iif", "comment"] as const;
+row(
+  "18",
+  "hostile names in every field",
+  { cases: FIELDS.flatMap((field) => HOSTILE.map((name) => ({ field, name }))), few: 40 },
+  async ({ field, name }) => {
+    const at = new Workstation(bed);
+    const before = await look(bed);
+    const base = table();
+    const [type, args] = {
+      table: ["NftTable", { ...base, name }],
+      chain: ["NftTable", { ...base, name: "own", chains: { [name]: { rules: [] } } }],
+      set: ["NftTable", { ...base, name: "own", sets: { [name]: { type: "ipv4_addr" } } }],
+      bridge: ["Bridge", { name }],
+      port: ["Bridge", { name: "own", ports: [name] }],
+      iif: ["PolicyRoute", { family: "ipv4", priority: 50, iif: name, table: 99 }],
+      comment: ["NftTable", { ...base, name: "own", chains: { c: { rules: [], comment: name } } }],
+    }[field] as [string, Record<string, unknown>];
+    const error = await at.up(type, "own", args).then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
+    if (error instanceof TypeError) throw error;
+    if (!error) {
+      at.stack.run();
+      const state = await at.stack.refresh(type, "own");
+      if ((state?.outputs.drift as string[])?.length !== 0) throw new Error(`drift: ${state?.outputs.drift}`);
+      await at.stack.run().destroy(type, "own");
+    }
+    at.close();
+    const after = await look(bed);
+    if (after.own !== before.own || after.foreign !== before.foreign)
+      throw new Error(`the host changed:\n${after.own}`);
+    await bed.sh("[ ! -e /run/canary ]");
+  },
+);
+
+const THEIRS: Record<string, readonly [string, string]> = {
+  "a link called $(id)": ["ip link add name '$(id)' type bridge", "ip link del dev '$(id)'"],
+  "a link with a control character": [
+    "ip link add name \"$(printf 'a\\001b')\" type bridge",
+    "ip link del dev \"$(printf 'a\\001b')\"",
+  ],
+  "a link with a quote": ["ip link add name 'a\"b' type bridge", "ip link del dev 'a\"b'"],
+  "10000 foreign rules": [
+    "{ echo 'add table ip big; add chain ip big c'; for n in $(seq 10000); do echo \"add rule ip big c tcp dport $n drop\"; done; } | nft -f -",
+    "nft delete table ip big",
+  ],
+  "1000 foreign ip rules": [
+    "for n in $(seq 1000); do echo rule add pref $((20000 + n)) from 198.51.100.7 table 77; done | ip -batch -",
+    "for n in $(seq 1000); do echo rule del pref $((20000 + n)); done | ip -batch -",
+  ],
+};
+row("19", "hostile things of others", { cases: Object.keys(THEIRS), few: 5 }, async (what) => {
+  const [before, after] = THEIRS[what]!;
+  try {
+    await standing(
+      async (at) => {
+        await at.up("Bridge", "ownbr", { addresses: ["10.7.0.1/24"], ports: ["port1"] });
+        await at.up("PolicyRoute", "own", { family: "ipv4", priority: 50, to: "10.7.0.0/24", table: 99 });
+        await at.stack.run().destroy("PolicyRoute", "own");
+        await at.stack.destroy("Bridge", "ownbr");
+        await changed(at);
+      },
+      { before },
+    );
+  } finally {
+    await bed.sh(after);
+  }
+});
+
+row(
+  "20",
+  "two workstations, interleaved",
+  { cases: Array.from({ length: 100 }, (_, n) => n), few: 6 },
+  async (n) => {
+    const [a, b] = [
+      new Workstation(bed),
+      new Workstation(bed, {}, { "hostnet:privateKey": bed.key.private }, "prod"),
+    ];
+    const foreign = (await look(bed)).foreign;
+    const claim = { settings: { "net.ipv4.ip_forward": 1 } };
+    await Promise.all([
+      a.up("NftTable", "owna", table([`tcp dport ${n + 1} drop`])),
+      a.up("Sysctl", "owns", claim),
+      new Promise((tick) => setTimeout(tick, (n * 7) % 200)).then(() =>
+        Promise.all([
+          b.up("NftTable", "ownb", table([`udp dport ${n + 1} drop`])),
+          b.up("Sysctl", "ownt", claim),
+        ]),
+      ),
+    ]);
+    const { own } = await look(bed);
+    if (!own.includes(`tcp dport ${n + 1} drop`) || !own.includes(`udp dport ${n + 1} drop`))
+      throw new Error(`an update was lost:\n${own}`);
+    await Promise.all([
+      a.stack.run().destroy("NftTable", "owna"),
+      b.stack.run().destroy("NftTable", "ownb"),
+      a.stack.destroy("Sysctl", "owns"),
+      b.stack.destroy("Sysctl", "ownt"),
+    ]);
+    const after = await look(bed);
+    if (after.foreign !== foreign || after.own.includes("own")) throw new Error(after.own);
+    a.close();
+    b.close();
+  },
+);
+
+const EDITS = {
+  "a rule added": "nft add rule inet own c tcp dport 99 accept",
+  "a rule removed": "nft flush chain inet own c",
+  "a rule put first": "nft insert rule inet own c tcp dport 98 accept",
+  "an element added": "nft add element inet own s '{ 10.0.0.9 }'",
+  "a table deleted": "nft delete table inet own",
+  "a port taken": "ip link set dev port1 nomaster",
+  "a link renamed": "ip link set dev ownbr down; ip link set dev ownbr name ownother",
+  "a link of another type": "ip link del dev ownbr; ip link add name ownbr type veth peer name ownpeer",
+} as const;
+row("22", "edits by hand", { cases: Object.keys(EDITS) as (keyof typeof EDITS)[], few: 8 }, async (what) => {
+  const at = new Workstation(bed);
+  const whole = async () => {
+    await at.up("NftTable", "own", {
+      ...table(),
+      sets: { s: { type: "ipv4_addr", elements: ["10.0.0.1"] } },
+    });
+    await at.up("Bridge", "ownbr", { ports: ["port1"] });
+  };
+  await whole();
+  const good = await look(bed);
+  await bed.sh(EDITS[what]);
+  at.stack.run();
+  const seen = [
+    await at.stack.refresh("NftTable", "own"),
+    await at.stack.refresh("Bridge", "ownbr").catch((error: Error) => error),
+  ];
+  if (!seen.some((one) => one instanceof Error || !one || (one.outputs.drift as string[]).length > 0))
+    throw new Error("no drift was shown");
+  // What is not ours stands in the way until somebody takes it away.
+  await bed.sh(
+    "if ip link show dev ownpeer; then ip link del dev ownpeer; fi; if ip link show dev ownother; then ip link del dev ownother; fi",
+  );
+  at.stack.run();
+  await at.stack.refresh("Bridge", "ownbr");
+  await at.stack.run();
+  await whole();
+  const { own } = await look(bed);
+  const shape = (text: string) => text.replaceAll(/if\d+|^\d+|[0-9a-f]{2}(:[0-9a-f]{2}){5}/gm, "");
+  if (differing(shape(good.own), shape(own)) !== "->")
+    throw new Error(differing(shape(good.own), shape(own)));
+  await bed.sh(what === "a table deleted" ? "nft delete table inet own" : ":");
+  await at.stack.run().destroy("NftTable", "own");
+  await at.stack.destroy("Bridge", "ownbr");
+  at.close();
+});
+
+row("24", "many resources at once: one connection", { cases: [16, 1000], few: 2 }, async (count) => {
+  const at = new Workstation(bed, {}, undefined);
+  const names = Array.from(
+    { length: process.env.HOSTNET_FAULTS ? count : Math.min(count, 100) },
+    (_, n) => `own${n}`,
+  );
+  bed.proxy.connections = 0;
+  const rule = (n: number) => ({
+    family: "ipv4",
+    priority: 50,
+    from: `10.${n >> 8}.${n & 255}.0/24`,
+    table: 99,
+    confirm: { when: "never" },
+  });
+  await Promise.all(names.map((name, n) => at.up("PolicyRoute", name, rule(n))));
+  if (bed.proxy.connections !== 1) throw new Error(`${bed.proxy.connections} connections`);
+  if ((await bed.sh("ip rule | grep -c '^50:'")).trim() !== String(names.length))
+    throw new Error(await bed.sh("ip rule"));
+  at.stack.run();
+  await Promise.all(names.map((name) => at.stack.destroy("PolicyRoute", name)));
+  if (Number(bed.proxy.connections) !== 2) throw new Error(`${bed.proxy.connections} connections`);
+  await bed.sh("! ip rule | grep -q '^50:'");
+  at.close();
+});
+
+const FLOODS = {
+  "1 GB on stdout": "head -c 1000000000 /dev/zero",
+  "1 GB on stderr": "head -c 1000000000 /dev/zero >&2",
+  "never ends": "sleep 1000",
+  "never ends, and ignores TERM": "trap '' TERM; while :; do :; done",
+};
+row(
+  "28",
+  "floods, and what never ends",
+  { cases: Object.keys(FLOODS) as (keyof typeof FLOODS)[], few: 3 },
+  async (what) => {
+    const connection = {
+      host: "127.0.0.1",
+      port: bed.proxy.port,
+      hostKey: bed.hostKey.public,
+      privateKey: bed.key.private,
+    };
+    const session = await connect({ connection, ssh: {} }, {});
+    const memory = process.memoryUsage().rss;
+    const ends = /ends/.test(what);
+    const answer = await session
+      .run(Buffer.from(`${FLOODS[what]}\n`), ends ? 1 : 60)
+      .catch((error: Error) => error);
+    if (
+      ends
+        ? !("code" in answer) || answer.code !== 124
+        : !(answer instanceof Error) || !/printed more than 8 MiB/.test(answer.message)
+    )
+      throw new Error(String(answer));
+    if (process.memoryUsage().rss - memory > 200e6) throw new Error("the memory grew");
+    // The session goes on.
+    const next = await session.run(Buffer.from("echo on\n"), 10);
+    if (next.stdout.toString() !== "on\n") throw new Error(next.stdout.toString());
+    session.close();
+  },
+);
+
+row(
+  "30",
+  "canaries, with all processes looked at all the time",
+  { cases: ["up", "fails"], few: 2 },
+  async (how) => {
+    const at = new Workstation(bed);
+    const watching = bed.sh(
+      "for n in $(seq 400); do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; sleep 0.002; done | sort -u",
+    );
+    const error = await at.up("NftTable", "own", table(how === "up" ? undefined : ["jump nowhere"])).then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
+    if ((error === undefined) !== (how === "up")) throw new Error(String(error));
+    await noSecrets(at, `${error?.stack}${await watching}`);
+    if (how === "up") await at.stack.run().destroy("NftTable", "own");
+    at.close();
+  },
+);
