@@ -337,7 +337,7 @@ row(
       hostKey: bed.hostKey.public,
       privateKey: bed.key.private,
     };
-    const session = await connect({ connection, ssh: {} }, {});
+    const session = await connect(connection, {}, {});
     const memory = process.memoryUsage().rss;
     const ends = /ends/.test(what);
     const answer = await session

@@ -69,7 +69,7 @@ export interface Look {
 }
 
 const LOOK = `nft -s list ruleset; echo; ip -d -o link; ip -o addr show scope global; ip rule; ip route show table all
-cat /proc/sys/net/ipv4/ip_forward /etc/nftables.conf /root/.profile 2>/dev/null; find /etc/hostnet -type f 2>/dev/null; :`;
+cat /proc/sys/net/ipv4/ip_forward /etc/nftables.conf /root/.profile 2>/dev/null; find /etc/hostnet -type f 2>/dev/null | sort; :`;
 
 /** All of the host, by other tools than ours. Ours is what is called "own…", and rules of priority 50 to 59. */
 export async function look(bed: FaultBed): Promise<Look> {
