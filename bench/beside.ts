@@ -1,5 +1,5 @@
 // The same bridges made in other ways, one after the other over the same line, in the same run.
-import type { Vm } from "../test/lab/vm.ts";
+import type { BenchHost } from "./here.ts";
 import type { Line } from "./line.ts";
 import { Ours } from "./ours.ts";
 import { median, type Report } from "./report.ts";
@@ -12,7 +12,7 @@ interface Counts {
 }
 
 export async function beside(
-  vm: Vm,
+  vm: BenchHost,
   line: Line,
   report: Report,
   ansible: string,
@@ -28,6 +28,7 @@ export async function beside(
     "Ansible with pipelining": () => rivals.playbook(few, true),
     Ansible: () => rivals.playbook(few, false),
   };
+  await rivals.python();
   const took = new Map<string, Took[]>();
   for (let n = 0; n < times; n++)
     for (const [name, way] of Object.entries(ways)) took.set(name, [...(took.get(name) ?? []), await way()]);
@@ -49,7 +50,7 @@ export async function beside(
   rivals.close();
 }
 
-async function ours(vm: Vm, line: Line, count: number): Promise<Took> {
+async function ours(vm: BenchHost, line: Line, count: number): Promise<Took> {
   const ours = new Ours(vm, line);
   const begin = performance.now();
   const names = Array.from({ length: count }, (_, n) => `bench${n}`);

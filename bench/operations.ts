@@ -1,5 +1,5 @@
 // What one run of the engine does on an open session, in round trips.
-import type { Vm } from "../test/lab/vm.ts";
+import type { BenchHost } from "./here.ts";
 import type { Line } from "./line.ts";
 import { type Made, Ours } from "./ours.ts";
 import type { Report } from "./report.ts";
@@ -27,7 +27,7 @@ async function repeat<T>(times: number, act: (n: number) => Promise<T>): Promise
   return results;
 }
 
-export async function logins(vm: Vm, line: Line, report: Report, times: number): Promise<void> {
+export async function logins(vm: BenchHost, line: Line, report: Report, times: number): Promise<void> {
   const ours = new Ours(vm, line);
   const row = (job: string, unit: "round trips", bar?: number) => ({
     job,
@@ -59,7 +59,7 @@ export async function logins(vm: Vm, line: Line, report: Report, times: number):
   ours.close();
 }
 
-export async function isolated(vm: Vm, line: Line, report: Report, times: number): Promise<void> {
+export async function isolated(vm: BenchHost, line: Line, report: Report, times: number): Promise<void> {
   const ours = new Ours(vm, line);
   const latency = line.roundTrip;
   const args = (ageingTime: number) => ({ name: "bench", ageingTime });
@@ -101,7 +101,7 @@ export async function isolated(vm: Vm, line: Line, report: Report, times: number
   });
 }
 
-export async function together(vm: Vm, line: Line, report: Report, count: number): Promise<void> {
+export async function together(vm: BenchHost, line: Line, report: Report, count: number): Promise<void> {
   const ours = new Ours(vm, line);
   const latency = line.roundTrip;
   await ours.open();

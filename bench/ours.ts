@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Vm } from "../test/lab/vm.ts";
+import type { BenchHost } from "./here.ts";
 import type { Line } from "./line.ts";
 
 // Compiled, as users run it.
@@ -15,6 +15,10 @@ const { nftSet } = load("./dist/provider/nft-set/index.js") as typeof import("..
 const { dial } = load("./dist/provider/host/dial.js") as typeof import("../provider/host/dial");
 const { connect } = load("./dist/provider/host/session.js") as typeof import("../provider/host/session");
 
+const { KEEPALIVE } = load("./dist/provider/host/link.js") as typeof import("../provider/host/link");
+// A sign of life while a long script runs would pass for a request.
+KEEPALIVE.interval = 600;
+
 type Props = Record<string, unknown>;
 export interface Made {
   readonly id: string;
@@ -23,7 +27,7 @@ export interface Made {
 
 const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
-export const hostArgs = (vm: Vm, port: number) => ({
+export const hostArgs = (vm: BenchHost, port: number) => ({
   connection: { host: "127.0.0.1", port, user: "root", hostKey: vm.hostKey },
   ssh: { identityFile: vm.keyFile },
 });
@@ -38,7 +42,7 @@ export class Ours {
   private readonly folder = mkdtempSync(join(tmpdir(), "bench-"));
   private readonly host: ReturnType<typeof hostArgs>;
 
-  constructor(vm: Vm, line: Line) {
+  constructor(vm: BenchHost, line: Line) {
     this.host = hostArgs(vm, line.port);
     process.env.HOSTNET_LOG = join(this.folder, "log");
   }
@@ -93,6 +97,7 @@ export class Ours {
 
   close(): void {
     this.hosts.close();
+    delete process.env.HOSTNET_LOG;
     rmSync(this.folder, { recursive: true });
   }
 

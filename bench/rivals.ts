@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Vm } from "../test/lab/vm.ts";
+import type { BenchHost } from "./here.ts";
 import type { Line } from "./line.ts";
 
 export interface Took {
@@ -48,12 +48,12 @@ function run(
 export class Rivals {
   private readonly folder = mkdtempSync(join(tmpdir(), "b-"));
 
-  private readonly vm: Vm;
+  private readonly vm: BenchHost;
   private readonly line: Line;
   private readonly ansible: string;
 
   /** @param ansible its folder, as setup.mjs made it */
-  constructor(vm: Vm, line: Line, ansible: string) {
+  constructor(vm: BenchHost, line: Line, ansible: string) {
     this.vm = vm;
     this.line = line;
     this.ansible = ansible;
@@ -63,8 +63,10 @@ export class Rivals {
     rmSync(this.folder, { recursive: true });
   }
 
-  /** Gives the host's Python its library. */
+  /** Gives the host's Python its library where it lacks it: the lab's is the minimal one. */
   async python(): Promise<void> {
+    const whole = await this.vm.sh("python3 -c 'import json, zipfile' 2>/dev/null && echo whole || :");
+    if (whole !== "") return;
     const target = ["-P", String(this.vm.port), join(this.ansible, "python.deb"), "root@127.0.0.1:/run/"];
     await run("scp", ["-F", "/dev/null", "-i", this.vm.keyFile, ...COMMON, ...target]);
     const path = "/opt/python/usr/lib/python3.11";
