@@ -4,5 +4,12 @@ import { appendFileSync } from "node:fs";
 export function log(entry: Readonly<Record<string, unknown>>): void {
   const file = process.env.HOSTNET_LOG;
   if (!file) return;
-  appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...entry })}\n`, { mode: 0o600 });
+  try {
+    appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...entry })}\n`, {
+      mode: 0o600,
+    });
+  } catch (error) {
+    // What the host did stands: a change must not fail for its log.
+    console.warn(`HOSTNET_LOG: ${(error as Error).message}`);
+  }
 }

@@ -60,3 +60,11 @@ test("without HOSTNET_LOG nothing is written", async () => {
   await host.at().submit({ queries: [] });
   expect(() => readFileSync(file)).toThrow("ENOENT");
 });
+
+test("a file that cannot be written fails no change, and is told", async () => {
+  process.env.HOSTNET_LOG = join(folder, "none", "log");
+  const told = jest.spyOn(console, "warn").mockImplementation(() => {});
+  await host.at().submit({ queries: [] });
+  expect(told.mock.calls.flat().join()).toContain("HOSTNET_LOG: ENOENT");
+  told.mockRestore();
+});

@@ -1,0 +1,111 @@
+// The provider of this package in this process, as the engine calls it, and what it sends.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BenchHost } from "./here.ts";
+import type { Line } from "./line.ts";
+
+// Compiled, as users run it.
+const load = createRequire(join(process.cwd(), "package.json"));
+const { RunHosts } = load("./dist/provider/hosts.js") as typeof import("../provider/hosts");
+const { lifecycle } = load("./dist/provider/lifecycle.js") as typeof import("../provider/lifecycle");
+const { bridge } = load("./dist/provider/bridge/index.js") as typeof import("../provider/bridge");
+const { nftSet } = load("./dist/provider/nft-set/index.js") as typeof import("../provider/nft-set");
+const { dial } = load("./dist/provider/host/dial.js") as typeof import("../provider/host/dial");
+const { connect } = load("./dist/provider/host/session.js") as typeof import("../provider/host/session");
+
+const { KEEPALIVE } = load("./dist/provider/host/link.js") as typeof import("../provider/host/link");
+// A sign of life while a long script runs would pass for a request.
+KEEPALIVE.interval = 600;
+
+type Props = Record<string, unknown>;
+export interface Made {
+  readonly id: string;
+  outs: Props;
+}
+
+const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));
+
+export const hostArgs = (vm: BenchHost, port: number) => ({
+  connection: { host: "127.0.0.1", port, user: "root", hostKey: vm.hostKey },
+  ssh: { identityFile: vm.keyFile },
+});
+
+/** One run: a pool with no connection yet. */
+export class Ours {
+  private readonly hosts = new RunHosts();
+  private readonly kinds = {
+    Bridge: lifecycle(bridge, this.hosts),
+    NftSet: lifecycle(nftSet, this.hosts),
+  };
+  private readonly folder = mkdtempSync(join(tmpdir(), "bench-"));
+  private readonly host: ReturnType<typeof hostArgs>;
+
+  constructor(vm: BenchHost, line: Line) {
+    this.host = hostArgs(vm, line.port);
+    process.env.HOSTNET_LOG = join(this.folder, "log");
+  }
+
+  /** The connection and the driver on it. */
+  async open(): Promise<void> {
+    await this.hosts.at(this.host).greet();
+  }
+
+  /** A login of its own, up to where a command could be run; how to end it. */
+  async login(): Promise<() => void> {
+    const link = await dial(this.host.connection, this.host.ssh, {}, "connection");
+    return () => link.close();
+  }
+
+  async session(): Promise<() => void> {
+    const session = await connect(this.host, {});
+    return () => session.close();
+  }
+
+  async create(kind: "Bridge" | "NftSet", args: Props): Promise<Made> {
+    const { id, outs } = await this.kinds[kind].create(await this.check(kind, args));
+    return { id, outs: json(outs) };
+  }
+
+  async update(kind: "Bridge" | "NftSet", made: Made, args: Props): Promise<void> {
+    const { outs } = await this.kinds[kind].update(made.id, made.outs, await this.check(kind, args));
+    made.outs = json(outs);
+  }
+
+  async read(kind: "Bridge" | "NftSet", made: Made): Promise<void> {
+    const { props } = await this.kinds[kind].read(made.id, made.outs);
+    if ((props?.drift as readonly string[] | undefined)?.length !== 0)
+      throw new Error(`${made.id} has drifted`);
+  }
+
+  delete(kind: "Bridge" | "NftSet", made: Made): Promise<void> {
+    return this.kinds[kind].delete(made.id, made.outs);
+  }
+
+  /** Scripts that went to the host since the last call. */
+  scripts(): number {
+    const file = process.env.HOSTNET_LOG!;
+    try {
+      return readFileSync(file, "utf8").split("\n").length - 1;
+    } catch {
+      return 0;
+    } finally {
+      rmSync(file, { force: true });
+    }
+  }
+
+  close(): void {
+    this.hosts.close();
+    delete process.env.HOSTNET_LOG;
+    rmSync(this.folder, { recursive: true });
+  }
+
+  private async check(kind: "Bridge" | "NftSet", args: Props): Promise<Props> {
+    const owner = `urn:pulumi:bench::net::pulumi-nodejs:dynamic/hostnet:${kind}::${args.name}`;
+    const news = { ...this.host, ...args, __provider: "", __owner: owner, __resource: args.name };
+    const { inputs, failures } = await this.kinds[kind].check({}, json(news));
+    if (failures.length > 0) throw new Error(JSON.stringify(failures));
+    return json(inputs);
+  }
+}
