@@ -54,12 +54,12 @@ export class Ours {
 
   /** A login of its own, up to where a command could be run; how to end it. */
   async login(): Promise<() => void> {
-    const link = await dial(this.host.connection, this.host.ssh, {}, "connection");
+    const link = await dial(this.host.connection, this.host.ssh, {});
     return () => link.close();
   }
 
   async session(): Promise<() => void> {
-    const session = await connect(this.host, {});
+    const session = await connect(this.host.connection, this.host.ssh, {});
     return () => session.close();
   }
 
