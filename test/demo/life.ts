@@ -2,7 +2,7 @@
 import { newStack } from "../e2e/lab.ts";
 import type { Project } from "../e2e/project.ts";
 import { buildLans, PingMonitor, proofs } from "../lab/overlap.ts";
-import { logins, settled } from "../lab/settled.ts";
+import { checkpoints, logins, settled } from "../lab/settled.ts";
 import { differences } from "../lab/snapshot.ts";
 import type { Vm } from "../lab/vm.ts";
 import { chapter, must, prove } from "./claims.ts";
@@ -29,14 +29,20 @@ export async function life(vm: Vm, project: Project, keep = false): Promise<void
     must((await logins(vm)) === seen, "the host saw a login");
     return "+ 7 to create; the host saw no login";
   });
-  await prove("up makes them, over one connection", async () => {
-    const seen = await logins(vm);
-    const output = await project.up();
-    must(output.includes("+ 7 created"), output);
-    const more = (await logins(vm)) - seen;
-    must(more === 1, `the host saw ${more} logins`);
-    return "+ 7 created; the host saw 1 login";
-  });
+  await prove(
+    "up makes them, over one connection, and a new one to confirm each change that may cut it",
+    async () => {
+      const [seen, armed] = [await logins(vm), await checkpoints(vm)];
+      const output = await project.up();
+      must(output.includes("+ 7 created"), output);
+      const [more, confirmed] = [(await logins(vm)) - seen, (await checkpoints(vm)) - armed];
+      must(
+        confirmed > 0 && more === 1 + confirmed,
+        `the host saw ${more} logins for ${confirmed} confirmations`,
+      );
+      return `+ 7 created; the host saw 1 login, and ${confirmed} that confirmed`;
+    },
+  );
   await provePackets(vm);
 
   chapter("Nothing changed, nothing done");

@@ -1,6 +1,6 @@
 // What every test through the CLI needs: the host, a project on it, and the arguments that lead there.
 import { join } from "node:path";
-import { logins, settled } from "../lab/settled.ts";
+import { checkpoints, logins, settled } from "../lab/settled.ts";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
 import { Project } from "./project.ts";
 
@@ -49,4 +49,4 @@ export async function newStack(vm: Vm, project: Project, name = "lab"): Promise<
 export const verify = (vm: Vm, lines: string): Promise<string> =>
   vm.sh(`no() { if eval "$1" >/dev/null 2>&1; then echo "should fail: $1"; exit 1; fi; }\n${lines}`);
 
-export { logins, settled, startVm, type Vm };
+export { checkpoints, logins, settled, startVm, type Vm };

@@ -21,3 +21,10 @@ export async function settled(vm: Vm): Promise<Snapshot> {
 export async function logins(vm: Vm): Promise<number> {
   return Number(await vm.sh("journalctl -q -t sshd -b --no-pager | grep -c 'Accepted ' || :"));
 }
+
+/** How many scripts of ours have armed their undo there, each of which a new connection is to confirm. */
+export async function checkpoints(vm: Vm): Promise<number> {
+  return Number(
+    await vm.sh("journalctl -q -b --no-pager _PID=1 | grep -c 'Started .*pending/script watch' || :"),
+  );
+}
