@@ -5,6 +5,9 @@ import type { Hosts } from "../../provider/lifecycle";
 import type { Vm } from "../lab/vm.ts";
 import type { Bed } from "./laws.ts";
 
+/** By nothing that the tests touch: their changes are not confirmed. */
+const WAY = { client: "192.0.2.9", clientPort: 50000, server: "192.0.2.1", port: 22, links: ["uplink"] };
+
 /**
  * A network namespace of the lab's machine as a host of its own, with its own /etc and /run: VRFs, rules, routes and
  * the kernel's memory of its first VRF are per namespace.
@@ -21,7 +24,7 @@ export class NamespaceHost implements Hosts, Bed {
     readonly name: string,
   ) {
     const session = async (): Promise<Session> => ({
-      greeting: { uid: 0, machineId: "0123456789abcdef0123456789abcdef", bootId: "boot" },
+      greeting: { uid: 0, machineId: "0123456789abcdef0123456789abcdef", bootId: "boot", way: WAY },
       alive: true,
       close: () => {},
       run: async (text) => {
