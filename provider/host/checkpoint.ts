@@ -128,13 +128,18 @@ export function settling(plans: readonly Plan[]): string {
   ].join("");
 }
 
+/** Seconds: the longest of the changes that go together, so that nobody's time is cut short. Absent: none must be confirmed. */
+export function timeoutOf(plans: readonly Plan[]): number | undefined {
+  const all = plans.flatMap(({ change }) => change?.confirm?.timeout ?? []);
+  return all.length > 0 ? Math.max(...all) : undefined;
+}
+
 /** The last lines of main: armed changes wait, and a script without any is done. */
 export function ending(plans: readonly Plan[]): readonly string[] {
-  const timeouts = plans.flatMap(({ change }) => change?.confirm?.timeout ?? []);
+  const timeout = timeoutOf(plans);
   const done = ["rm -rf $P", "tidy"];
-  if (timeouts.length === 0) return done;
-  // The longest of those that go together: nobody's time is cut short.
-  const wait = `now; echo $((N + ${Math.ceil(Math.max(...timeouts) * 100)})) >$P/applied; tell`;
+  if (timeout === undefined) return done;
+  const wait = `now; echo $((N + ${Math.ceil(timeout * 100)})) >$P/applied; tell`;
   return [`if grep -qsx applied $P/u*; then ${wait}; else`, ...done.map((line) => `  ${line}`), "fi"];
 }
 

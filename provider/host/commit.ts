@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname, userInfo } from "node:os";
 import { HostnetError, NotSent, Refused, UnknownOutcome } from "../errors";
-import { confirmation } from "./checkpoint";
+import { confirmation, timeoutOf } from "./checkpoint";
 import { plain } from "./driver";
 import { log } from "./log";
 import { known, outcomes } from "./outcome";
@@ -98,7 +98,7 @@ export class Commit {
     const mark = randomBytes(16).toString("hex");
     const limit = plans.reduce((sum, plan) => sum + (plan.change ? LIMIT.change : LIMIT.look), LIMIT.base);
     const script = compile(plans, mark, BY);
-    const confirmed = plans.some(({ change }) => change?.confirm);
+    const confirmed = timeoutOf(plans) !== undefined;
     let reply: Reply | undefined;
     let reason: string | undefined;
     try {
@@ -135,7 +135,7 @@ export class Commit {
     { stdout, stderr }: Reply = NOTHING,
     first?: string,
   ): Promise<End> {
-    const timeout = Math.max(...plans.map(({ change }) => change?.confirm?.timeout ?? 0));
+    const timeout = timeoutOf(plans) ?? 0;
     const [deadline, end] = [timeout, timeout + RETURN].map((seconds) => Date.now() + seconds * 1000);
     let reason = first;
     for (let pause = PAUSE.first; ; pause = Math.min(pause * PAUSE.factor, PAUSE.most)) {
