@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Host } from "./host.ts";
 import { end, greets, launch, type Machine, runs, until } from "./qemu.ts";
 import { parseSnapshot, type Snapshot } from "./snapshot.ts";
 import { type Result, Ssh, type SshOptions } from "./ssh.ts";
@@ -21,11 +22,10 @@ export interface StartOptions {
   readonly keepDisk?: boolean;
 }
 
-export class Vm {
+export class Vm implements Host {
   readonly port: number;
   /** The private key that logs in as root, op, asked and plain. */
   readonly keyFile: string;
-  /** The host's public key, as in a known_hosts file without the name. */
   readonly hostKey: string;
   /** What the machine said on its serial console. */
   readonly console: string;
@@ -51,7 +51,6 @@ export class Vm {
     return this.connection.run(command, options);
   }
 
-  /** Runs a script as root, ends at its first failing command, and returns what it printed; throws when it fails. */
   async sh(script: string, options: { timeout?: number } = {}): Promise<string> {
     // Not on standard input, where a command that reads would eat the rest of the script.
     const result = await this.ssh(`exec sh -eu -c ${quote(script)}`, options);
@@ -67,9 +66,12 @@ export class Vm {
     await this.sh(readFileSync("test/lab/host/reset.sh", "utf8"), { timeout: 120 });
   }
 
-  /** The whole comparable state of the host. */
   async snapshot(): Promise<Snapshot> {
     return parseSnapshot(await this.sh(readFileSync("test/lab/host/look.sh", "utf8")));
+  }
+
+  log(): Promise<string> {
+    return this.sh("journalctl -q -b --no-pager");
   }
 
   /** Boots again, in order; only for a machine with keepDisk. */

@@ -1,0 +1,165 @@
+// The whole life of every kind through the real CLI; each state is read by another tool than ours.
+import { type Host, program, settled, verify } from "./lab.ts";
+import type { Project } from "./project.ts";
+
+interface Life {
+  /** Shell, on the host: what is there before us. */
+  readonly world: string;
+  readonly create: string;
+  /** In the same resource. */
+  readonly update: string;
+  /** Shell, on the host: fails unless the object is as created, as updated. */
+  readonly created: string;
+  readonly updated: string;
+  /** Shell, on the host: what the comparison with before does not see. */
+  readonly destroyed?: string;
+  /** Shell, on the host: a hand that changes the object. */
+  readonly edit: string;
+  /** What a refresh shows of it. */
+  readonly drift: string;
+}
+
+const lives = {
+  Bridge: {
+    // Once up, for the kernel gives a link its queue the first time only.
+    world: "card lan1; card lan2; ip link set dev lan1 down",
+    create:
+      'new Bridge("br-lan", { ...host, addresses: ["192.168.7.1/24", "2001:db8:7::1/64"], ports: ["lan1"] });',
+    created: `ip -j -d link show dev br-lan | grep -q '"info_kind":"bridge"'
+      ip -br addr show dev br-lan | grep 192.168.7.1/24 | grep -q 2001:db8:7::1/64
+      ip -br link show master br-lan | grep -q '^lan1@'`,
+    update: `new Bridge("br-lan", { ...host, addresses: ["192.168.7.2/24"], ageingTime: 60,
+      ports: ["lan1", { name: "lan2", isolated: true }], routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });`,
+    updated: `no "ip -br addr show dev br-lan | grep -q 192.168.7.1/24"
+      ip -br addr show dev br-lan | grep -q 192.168.7.2/24
+      bridge -d link show dev lan2 | grep -q 'isolated on'
+      ip route show 10.7.0.0/16 | grep -q 'via 192.168.7.9 dev br-lan'
+      [ $(cat /sys/class/net/br-lan/bridge/ageing_time) = 6000 ]`,
+    edit: "ip link set dev lan2 nomaster; ip addr add 192.168.99.1/24 dev br-lan",
+    drift: "ports: lan2 isolated=true is missing",
+  },
+  Vrf: {
+    world: `card lan1; card lan2
+      ip addr add 192.168.9.1/24 dev lan2; ip addr add 2001:db8:9::1/64 dev lan2; ip route add 10.9.0.0/16 via 192.168.9.2 dev lan2`,
+    create: `new Vrf("vrf-a", { ...host, table: 100, interfaces: [{ name: "lan1", addresses: ["192.168.7.1/24"] }],
+      routes: [{ destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 }] });`,
+    created: `ip -d link show dev vrf-a | grep -q 'vrf table 100'
+      ip -br link show master vrf-a | grep -q '^lan1@'
+      ip route show table 100 | grep -q 'unreachable default'
+      ip rule show | grep -q l3mdev-table; ip -6 rule show | grep -q l3mdev-table`,
+    update: `new Vrf("vrf-a", { ...host, table: 101, interfaces: [{ name: "lan1", addresses: ["192.168.7.1/24"] }, "lan2"],
+      routes: [{ destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 }, { destination: "10.8.0.0/16", gateway: "192.168.7.9" }] });`,
+    updated: `ip -d link show dev vrf-a | grep -q 'vrf table 101'
+      ip -br addr show dev lan2 | grep 192.168.9.1/24 | grep -q 2001:db8:9::1/64
+      ip route show table 101 | grep -q '10.8.0.0/16 via 192.168.7.9 dev lan1'
+      ip route show table 101 | grep -q '192.168.7.0/24 dev lan1'`,
+    edit: "ip link set dev lan1 nomaster",
+    drift: "interfaces: lan1",
+  },
+  PolicyRoute: {
+    world: `ip rule add priority 100 from 10.0.0.0/8 table 77; card lan1
+      ip addr add 192.168.9.1/24 dev lan1`,
+    create: `new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, fwmark: 7, table: 200,
+      routes: [{ destination: "0.0.0.0/0", gateway: "192.168.9.2" }] });`,
+    created: `ip rule show | grep -q '^100:.*from all fwmark 0x7 lookup 200 proto'
+      ip rule show | grep -q '^100:.*from 10.0.0.0/8 lookup 77'
+      ip route show table 200 | grep -q 'default via 192.168.9.2 dev lan1'`,
+    update: `new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, from: "10.0.0.0/8", fwmark: "0x7/0xff", iif: "lan1", table: 201 });`,
+    updated: `ip rule show | grep -q '^100:.*from 10.0.0.0/8 fwmark 0x7/0xff iif lan1 lookup 201'
+      ip rule show | grep -q '^100:.*from 10.0.0.0/8 lookup 77'
+      no "ip rule show | grep -q 'lookup 200'"
+      [ -z "$(ip route show table 200 2>/dev/null)" ]`,
+    edit: "ip rule del priority 100 from 10.0.0.0/8 fwmark 0x7/0xff iif lan1 table 201",
+    drift: "it is missing on the host",
+  },
+  NftTable: {
+    world: "nft add table inet foreign; nft add chain inet foreign c; nft add rule inet foreign c counter",
+    create: `new NftTable("guests", { ...host, family: "inet", chains: {
+      forward: { type: "filter", hook: "forward", priority: "filter", policy: "accept", rules: [
+        nft\`ct state established,related accept\`, nft\`tcp dport \${[22, 80]} accept\`] } } });`,
+    created: `nft list chain inet guests forward | grep -q 'tcp dport { 22, 80 } accept'
+      nft list chain inet guests forward | grep -q 'ct state established,related accept'`,
+    update: `new NftTable("guests", { ...host, family: "inet",
+      sets: { friends: { type: "ipv4_addr", elements: ["10.0.0.1", "10.0.0.2"] } }, counters: { seen: {} }, chains: {
+      forward: { type: "filter", hook: "forward", priority: "filter", policy: "accept", rules: [
+        nft\`ct state established,related accept\`, nft\`ip saddr @friends counter name seen accept\`, nft\`tcp dport \${[22, 80]} accept\`] } } });`,
+    updated: `nft list chain inet guests forward | grep -q 'ip saddr @friends counter name "seen" accept'
+      nft list set inet guests friends | grep -q '10.0.0.1, 10.0.0.2'
+      nft list table inet foreign | grep -q counter`,
+    edit: `nft delete rule inet guests forward handle $(nft -a list chain inet guests forward | sed -n 's/.*dport.*handle //p')`,
+    drift: "tcp dport { 22, 80 } accept is missing",
+  },
+  NftSet: {
+    world: "nft add table inet foreign; nft add set inet foreign banned '{ type ipv4_addr; }'",
+    create: `const banned = new NftSet("banned", { ...host, family: "inet", table: "fw", type: "ipv4_addr",
+        elements: ["10.9.0.0/24", "10.9.1.0/24", "192.0.2.7"] });
+      new NftTable("fw", { ...host, family: "inet", chains: { input: { type: "filter", hook: "input", priority: "filter",
+        rules: [nft\`ip saddr \${banned} drop\`] } } });`,
+    created: `nft list set inet fw banned | grep -q '10.9.0.0/23, 192.0.2.7'
+      nft list chain inet fw input | grep -q 'ip saddr @banned drop'`,
+    update: `const banned = new NftSet("banned", { ...host, family: "inet", table: "fw", type: "ipv4_addr",
+        elements: ["10.9.0.0/24", "192.0.2.7", { element: "192.0.2.8", comment: "seen twice" }] });
+      new NftTable("fw", { ...host, family: "inet", chains: { input: { type: "filter", hook: "input", priority: "filter",
+        rules: [nft\`ip saddr \${banned} drop\`] } } });`,
+    updated: `nft list set inet fw banned | tr -d '\n\t' | grep -q '10.9.0.0/24, 192.0.2.7, *192.0.2.8 comment "seen twice"'
+      nft list chain inet fw input | grep -q 'ip saddr @banned drop'
+      nft list set inet foreign banned | grep -q 'type ipv4_addr'`,
+    edit: "nft delete element inet fw banned '{ 192.0.2.7 }'",
+    drift: "elements.192.0.2.7",
+  },
+  Sysctl: {
+    world: "card lan1; sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.lan1.forwarding=1",
+    create: 'new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1 } });',
+    created: "[ $(sysctl -n net.ipv4.ip_forward) = 1 ]",
+    update:
+      'new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1, "net.ipv4.tcp_rmem": "4096 131072 6291456" } });',
+    updated:
+      "[ $(sysctl -n net.ipv4.ip_forward) = 1 ]; sysctl -n net.ipv4.tcp_rmem | tr '\\t' ' ' | grep -q '^4096 131072 6291456'",
+    edit: "sysctl -qw net.ipv4.ip_forward=0",
+    drift: "settings.net.ipv4.ip_forward: 0 instead of 1",
+  },
+  KernelModules: {
+    world: "for m in br_netfilter bridge nf_conntrack_ftp; do rmmod $m 2>/dev/null || :; done",
+    create: 'new KernelModules("modules", { ...host, modules: ["br-netfilter"] });',
+    created: `[ -d /proc/sys/net/bridge ]
+      rmmod br_netfilter; systemctl restart systemd-modules-load; [ -d /proc/sys/net/bridge ]`,
+    update: 'new KernelModules("modules", { ...host, modules: ["nf_conntrack_ftp"] });',
+    updated: `grep -q '^nf_conntrack_ftp ' /proc/modules; no "grep -q '^br_netfilter ' /proc/modules"
+      [ "$(ls /etc/modules-load.d | grep hostnet)" = hostnet-nf_conntrack_ftp.conf ]`,
+    edit: "rmmod nf_conntrack_ftp",
+    drift: "modules: nf_conntrack_ftp is missing",
+    destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"`,
+  },
+} satisfies Record<string, Life>;
+
+export type Lived = keyof typeof lives;
+
+export async function live(host: Host, project: Project, kind: Lived): Promise<void> {
+  const life: Life = lives[kind];
+  await verify(host, life.world);
+  const pristine = await settled(host);
+
+  project.program(program(host, life.create));
+  await project.up();
+  await verify(host, life.created);
+
+  const unchanged = await project.ok(["up", "--yes", "--skip-preview", "--expect-no-changes"]);
+  expect(unchanged).toContain("unchanged");
+
+  project.program(program(host, life.update));
+  const steps = await project.preview();
+  expect(steps.filter((step) => step.op === "update")).toHaveLength(1);
+  expect(steps.some((step) => /replace|create|delete/.test(step.op))).toBe(false);
+  await project.up();
+  await verify(host, life.updated);
+
+  await verify(host, life.edit);
+  expect(await project.refresh()).toContain(life.drift);
+  await project.up();
+  await verify(host, life.updated);
+  expect(await project.ok(["up", "--yes", "--skip-preview", "--expect-no-changes"])).toContain("unchanged");
+
+  await project.destroy();
+  expect(await settled(host)).toEqual(pristine);
+  await verify(host, life.destroyed ?? "");
+}
