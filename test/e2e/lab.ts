@@ -43,12 +43,13 @@ export async function newStack(host: Host, project: Project, name = "lab"): Prom
 
 /**
  * Shell lines that must all succeed. `no "…"` is one that must not, for `! …` would not end a `sh -e`; `card NAME` makes
- * a link that is up, and waits for the address that the kernel gives it a moment later.
+ * a link that is up, with a MAC of its own (or udev gives it another one seconds later), and waits for the address that
+ * the kernel gives it a moment later.
  */
 export const verify = (host: Host, lines: string): Promise<string> =>
   host.sh(`no() { if eval "$1" >/dev/null 2>&1; then echo "should fail: $1"; exit 1; fi; }
 card() {
-  ip link add name "$1" type veth peer name "$1-end"
+  ip link add name "$1" address "02:00:00:00:$(printf %s "$1" | md5sum | sed 's/^\\(..\\)\\(..\\).*/\\1:\\2/')" type veth peer name "$1-end"
   for end in "$1" "$1-end"; do ip link set dev "$end" up; done
   for end in "$1" "$1-end"; do
     tries=0

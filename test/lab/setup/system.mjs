@@ -17,6 +17,9 @@ const wanted = [
   { package: "sudo", there: () => which("sudo") },
   { package: "tcsh", there: () => which("tcsh") },
   { package: "fish", there: () => which("fish") },
+  { package: "tcpdump", there: () => which("tcpdump") },
+  { package: "iputils-ping", there: () => which("ping") },
+  { package: "python3-minimal", there: () => which("python3") },
   { package: "busybox", there: () => which("busybox") },
   // Ubuntu has no keys for Debian's archive of its own accord.
   {

@@ -1,0 +1,95 @@
+// Changes that cut the way to a host without systemd, through the real CLI: taken back by the host itself.
+import { readdirSync, readFileSync } from "node:fs";
+import { newProject, program, settled, verify } from "../e2e/lab.ts";
+import type { Project } from "../e2e/project.ts";
+import { Namespaces } from "../lab/namespaces.ts";
+import { differences } from "../lab/snapshot.ts";
+
+jest.setTimeout(300_000);
+
+let host: Namespaces;
+let project: Project;
+let pristine: Awaited<ReturnType<typeof settled>>;
+
+beforeEach(async () => {
+  host = await Namespaces.start();
+  project = newProject();
+  await project.init();
+  pristine = await settled(host);
+});
+afterEach(async () => {
+  project?.close();
+  await host?.stop();
+});
+
+const timeout = 10;
+const input = (rules: string, more = "") =>
+  `new NftTable("fw", { ...host, confirm: { timeout: ${timeout}${more} }, family: "inet", chains: {
+    input: { type: "filter", hook: "input", priority: "filter", policy: "drop", rules: [${rules}] } } });`;
+
+test.each([
+  [
+    "a rule that sends the answers into a black hole",
+    `new PolicyRoute("hole", { ...host, confirm: { timeout: ${timeout} }, family: "ipv4", priority: 50, to: "192.0.2.9/32", action: "blackhole" });`,
+  ],
+  [
+    "an address that takes the client's away",
+    `new Bridge("br-a", { ...host, confirm: { timeout: ${timeout} }, addresses: ["192.0.2.9/32"] });`,
+  ],
+])("%s: taken back, and said", async (_what, line) => {
+  project.program(program(host, line));
+  const begin = Date.now();
+  expect(await project.fails()).toMatch(/taken back by the host itself, .*Everything is as it was before\./s);
+  expect(Date.now() - begin).toBeLessThan(90_000);
+  expect(differences(pristine, await settled(host))).toEqual([]);
+});
+
+test("what was adopted goes back to what was observed, never away", async () => {
+  await host.sh(
+    "nft 'add table inet fw; add chain inet fw input { type filter hook input priority 0; policy accept; }; add rule inet fw input counter'",
+  );
+  const before = await settled(host);
+  const adopting = input("nft`ct state established accept`", ", allowLockout: true").replace(
+    "...host",
+    '...host, adopt: "overwrite"',
+  );
+  project.program(program(host, adopting));
+  expect(await project.fails()).toContain("Everything is as it was before.");
+  expect(differences(before, await settled(host))).toEqual([]);
+});
+
+test("T13: the workstation is killed before it could confirm: the host takes it back, and the next up goes on", async () => {
+  project.program(program(host, input("nft`ct state established,related accept`", ", allowLockout: true")));
+  const watching = host.sh("until nft list table inet fw >/dev/null 2>&1; do sleep 0.05; done");
+  const cli = project.start(["up", "--yes", "--skip-preview"]);
+  await watching;
+  for (const pid of descendants(cli.pid!)) process.kill(pid, "SIGKILL");
+  await host.sh("while nft list table inet fw >/dev/null 2>&1; do sleep 0.2; done");
+  expect(differences(pristine, await settled(host))).toEqual([]);
+  project.program(
+    program(host, input("nft`ct state established,related accept`, nft`tcp dport 2222 accept`")),
+  );
+  await project.ok(["cancel", "--yes"]);
+  await project.up();
+  await verify(host, "nft list chain inet fw input | grep -q 'tcp dport 2222 accept'");
+  await project.destroy();
+  expect(differences(pristine, await settled(host))).toEqual([]);
+});
+
+/** The CLI, its language host and its provider, whatever groups they are in. */
+function descendants(pid: number): number[] {
+  const parents = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        return [
+          [Number(name), Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8"))![1])] as const,
+        ];
+      } catch {
+        return [];
+      }
+    });
+  const below = (parent: number): number[] =>
+    parents.filter(([, of]) => of === parent).flatMap(([child]) => [child, ...below(child)]);
+  return [pid, ...below(pid)];
+}
