@@ -10,6 +10,7 @@ import type { Answer } from "./host/commit";
 import type { Change, ClaimFile, Confirm, File, Plan } from "./host/plan";
 import {
   abridged,
+  forgetAtBoot,
   type HostRecord,
   parseRecord,
   parseShared,
@@ -18,6 +19,7 @@ import {
   release,
   removeRecord,
   sharedQuery,
+  writeAtBoot,
   writeRecord,
 } from "./host/records";
 import type { Greeting } from "./host/session";
@@ -164,7 +166,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
         after: this.kind.query(stored.desired, stored),
         record: removeRecord(this.kind.name, this.kind.id(stored.desired)),
         undo: observed.state ? this.undo(observed, back, stored) : [],
-        restore: record ? this.write(record) : [],
+        restore: record ? this.keep(record, before) : [],
       });
       const after = this.kind.parse(results, stored.desired, stored);
       if (!back && !this.kind.setting && after.state !== undefined) {
@@ -179,11 +181,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const before = { ...observed, shared: formers(seen.shared) };
     const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
     const steps = this.kind.ensure(target, before, last);
-    const { claims, unclaim } = changesOfClaims(
-      this.kind.claims?.(desired, before) ?? {},
-      seen.shared,
-      claimant,
-    );
+    const wanted = this.kind.claims?.(desired, before) ?? {};
+    const { claims, unclaim } = changesOfClaims(wanted, seen.shared, claimant);
+    const found = Object.entries(wanted).map(([key, { former }]) => [key, before.shared[key] ?? former]);
     const noted: HostRecord = {
       kind: this.kind.name,
       id: this.kind.id(desired),
@@ -198,7 +198,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       seen.persistent === this.options.persist;
     const settled = steps.length === 0 && claims.length === 0 && noteStands;
     const undo = this.undo(before, target, next);
-    const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
+    const restore = record ? this.keep(record, before) : removeRecord(noted.kind, noted.id);
     if (settled && this.remembered) throw new Missed("nobody has looked yet");
     const after = this.kind.query(desired, { desired, former: next.former }, true);
     const results = settled
@@ -209,7 +209,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
           after,
-          record: this.write(noted),
+          record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }),
           undo,
           restore,
         });
@@ -309,6 +309,20 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   private write(record: HostRecord) {
     return writeRecord(record, this.options.persist, version);
+  }
+
+  /** The record, and what makes the object again after a boot; of a long list that only the host knows, that stays as it is. */
+  private keep(record: HostRecord, { facts, shared }: Observed<S, F>): readonly File[] {
+    const { boot, name } = this.kind;
+    const files = this.write(record);
+    if (!boot) return files;
+    if (!this.options.persist) return [...files, forgetAtBoot(name, record.id)];
+    const last = inherited<S, F>(record);
+    if (last.desired !== record.desired) return files;
+    const then = boot(last.desired, facts);
+    const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
+    const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
+    return [...files, writeAtBoot(record, { ...then, steps, undo })];
   }
 
   private async look(desired: Desired<S>, last?: Last<S, F>): Promise<Seen<S, F>> {

@@ -60,6 +60,23 @@ export interface Claim {
   readonly former: unknown;
 }
 
+/** How an object comes back after a boot of the host. */
+export interface Boot<F> {
+  /** Low ones first, within the table, or among all that have none. */
+  readonly order: number;
+  /** What the host is like then. What `ensure` makes of it is run; one that fails is undone and tried again. */
+  readonly facts: F;
+  /**
+   * Its table of nftables, "inet fw": what the steps say goes with the texts of the table's other objects in one
+   * transaction, before the network is up.
+   */
+  readonly table?: string;
+  /** Instead of what `ensure` says. */
+  readonly steps?: readonly Step[];
+  /** What prints the text on the host, where it is too long to be sent with every change. */
+  readonly listing?: readonly string[];
+}
+
 /** What a change could cut: where the way to the host meets it, the change must be confirmed from outside. */
 export interface Exposure {
   /** Links that it takes away, moves, readdresses, or takes down. */
@@ -127,6 +144,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */
   explain?(step: Step, result: Result, d: Desired<S>): string | undefined;
+  /** `facts` are from before the change. Left out: it comes back by itself. */
+  boot?(d: Desired<S>, facts: F): Boot<F>;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
   /** Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer. */
   lockout?(before: Observed<S, F>, after: Desired<S> | undefined, way: Way): string | undefined;

@@ -2,7 +2,7 @@ import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { exposure, lockout } from "./exposure";
 import { type Facts, parse, query } from "./parse";
-import { blocked, ensure, remove } from "./render";
+import { blocked, boot, ensure, remove } from "./render";
 
 export const bridge: Kind<typeof schema.shape, Facts> = {
   name: "Bridge",
@@ -17,6 +17,7 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
   remove,
   blocked,
+  boot,
   exposure,
   lockout,
   outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),

@@ -3,7 +3,7 @@ import { HostnetError } from "../errors";
 import { sameSubnet } from "../formats/cidr";
 import { addAddress, deleteAddress, setLink } from "../formats/link";
 import { convergeRoutes } from "../formats/route";
-import type { Last, Observed, Step } from "../kind";
+import type { Boot, Last, Observed, Step } from "../kind";
 import type { Bridge, Port, schema } from "./args";
 import type { Facts, Member } from "./parse";
 import { parseVlans } from "./vlans";
@@ -36,6 +36,13 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
     ...addresses(d, before, bounced),
     ...convergeRoutes(through(d), bounced ? [] : through(state), facts.table ?? 254),
   ];
+}
+
+/** Its ports are as they were found, or as whoever else configures them leaves them. */
+export function boot(_: Bridge, { machineId, members, table }: Facts): Boot<Facts> {
+  const free = Object.keys(members).map((name) => [name, { up: false, addresses: [] }]);
+  const nothing = { addresses: [], addressOptions: {}, found: {}, taps: [] };
+  return { order: 30, facts: { ...nothing, machineId, table, members: Object.fromEntries(free) } };
 }
 
 /** A bridge that still has others' ports or VLANs is not deleted: that would cut off guests that nobody mentioned. */

@@ -4,6 +4,8 @@ import type { Query, Result, Step } from "../kind";
 export interface File {
   readonly path: string;
   readonly text?: string;
+  /** A command on the host, whose output follows the text. */
+  readonly source?: readonly string[];
 }
 
 /** A claim to a shared setting: a file of our own in the setting's folder, beside the value found there first. */

@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { HostnetError } from "../errors";
 import type { Query, Result } from "../kind";
+import { type AtBoot, bootFile, FOLDER } from "./boot";
 import type { ClaimFile, File } from "./plan";
+import { digest, sharedFolder } from "./shared";
 
 /** Grows with every change that an older package could not read. Older formats are read for ever. */
 const FORMAT = 1;
@@ -29,12 +30,9 @@ export type HostRecord = Omit<z.output<typeof record>, "format" | "version">;
 
 const PERSISTENT = "/etc/hostnet/objects";
 const VOLATILE = "/run/hostnet/objects";
-const SHARED = "/etc/hostnet/shared";
 
-const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
 const file = (folder: string, kind: string, id: string): string =>
   `${folder}/${digest(`${kind}/${id}`)}.json`;
-export const sharedFolder = (key: string): string => `${SHARED}/${digest(key)}`;
 
 /** The record is the first thing that every look reads, so that the guard of a change covers it. */
 export function recordQueries(kind: string, id: string): readonly Query[] {
@@ -105,9 +103,20 @@ export function writeRecord(value: HostRecord, persist: boolean, version: string
   return [{ path: file(here, value.kind, value.id), text }, { path: file(there, value.kind, value.id) }];
 }
 
+/** With what lies beside them for the next boot. */
 export function removeRecord(kind: string, id: string): readonly File[] {
-  return [PERSISTENT, VOLATILE].map((folder) => ({ path: file(folder, kind, id) }));
+  return [
+    ...[PERSISTENT, VOLATILE].map((folder) => ({ path: file(folder, kind, id) })),
+    forgetAtBoot(kind, id),
+  ];
 }
+
+const bootName = (kind: string, id: string): string => digest(`${kind}/${id}`);
+
+export const forgetAtBoot = (kind: string, id: string): File => ({ path: `${FOLDER}/${bootName(kind, id)}` });
+
+export const writeAtBoot = ({ kind, id, owner }: HostRecord, boot: AtBoot): File =>
+  bootFile(bootName(kind, id), `${kind} "${id}" of ${owner}`, boot);
 
 /** Who claims a shared setting, with which value, and what was found there first. */
 export interface Shared {

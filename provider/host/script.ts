@@ -1,10 +1,10 @@
 import { dirname } from "node:path/posix";
 import type { Query, Step } from "../kind";
+import { END_OF_SOURCE, FOLDER, INSTALL } from "./boot";
 import { ending, MODES, opening, settling } from "./checkpoint";
 import { CUT } from "./outcome";
 import { type Change, END, type File, type Plan } from "./plan";
-import { sharedFolder } from "./records";
-import { block, command, PRELUDE, quote } from "./shell";
+import { block, command, guarded, PRELUDE, quote } from "./shell";
 
 /**
  * Many plans as one script: each with its own guard, steps and undo, in order. A bad one touches no neighbour.
@@ -23,13 +23,7 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
   const framed = (step: Step, n: number): string => {
     const run = `s ${n} ${command(step.argv)}`;
     const fed = step.stdin === undefined ? run : `${stored(step.stdin)} | ${run}`;
-    const probes = [
-      ...(step.released ?? []).map(
-        (key) => `[ -n "$(ls ${quote(sharedFolder(key))} 2>/dev/null | grep -vx former)" ]`,
-      ),
-      ...(step.unless ? [`${command(step.unless)} >/dev/null 2>&1`] : []),
-    ];
-    return [...probes, fed].join(" || ");
+    return guarded(step, fed);
   };
 
   const functions = plans.map((plan, n) => {
@@ -43,9 +37,11 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
   const folders = [
     ...new Set(written.filter((file) => file.text !== undefined).map((file) => dirname(file.path))),
   ];
+  const keeps = folders.includes(FOLDER);
   const main = [
     ...(changes ? opening(plans, by) : []),
     ...(folders.length > 0 ? [`mkdir -p ${folders.map(quote).join(" ")} || { rm -rf $P; exit 73; }`] : []),
+    ...(keeps ? ["boots || { rm -rf $P; tidy; exit 73; }"] : []),
     ...plans.map((_, n) => `o${n}`),
     ...(changes ? ending(plans) : []),
     "return 0",
@@ -54,7 +50,7 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
     ? `${settling(plans)}case \${1-} in watch | undo | confirm) "$@"; exit ;; esac\n`
     : "";
   const body = `${PRELUDE}R=${mark} C=${quote(CUT)}
-${MODES}${functions.join("")}${modes}${block("main", main)}lock ${changes ? "-x" : "-s"}
+${MODES}${keeps ? INSTALL : ""}${functions.join("")}${modes}${block("main", main)}lock ${changes ? "-x" : "-s"}
 main 9>&-
 exit
 `;
@@ -76,8 +72,11 @@ function operation(
   by: string,
 ): string {
   const end = (code: number): string => `{ M="$R ${n} end"; f 0 ${code}; return; }`;
-  const write = ({ path, text }: File): string =>
-    text === undefined ? `drop ${quote(path)}` : `put ${quote(path)} ${quote(text)}`;
+  const write = ({ path, text, source }: File): string => {
+    if (text === undefined) return `drop ${quote(path)}`;
+    if (source) return `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)} ${command(source)}`;
+    return `put ${quote(path)} ${quote(text)}`;
+  };
   const files = (list: readonly File[]): string => list.map(write).join(" && ") || ":";
   const said = quote(by === "" ? label : `${label} by ${by}`);
   const guard = [`M=-; g${n} >"$D/g" 2>/dev/null`, `case $(hash "$D/g") in ${change.guard}*)`];

@@ -1,3 +1,6 @@
+import type { Step } from "../kind";
+import { sharedFolder } from "./shared";
+
 /** The one place that quotes. */
 export const quote = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
@@ -5,6 +8,17 @@ export const command = (argv: readonly string[]): string => argv.map(quote).join
 
 export const block = (name: string, body: readonly string[]): string =>
   `${name}() {\n${body.map((line) => `  ${line}\n`).join("")}}\n`;
+
+/** A step is left out where its probe succeeds, or while somebody else claims what it undoes. */
+export function guarded(step: Step, run: string): string {
+  const probes = [
+    ...(step.released ?? []).map(
+      (key) => `[ -n "$(ls ${quote(sharedFolder(key))} 2>/dev/null | grep -vx former)" ]`,
+    ),
+    ...(step.unless ? [`${command(step.unless)} >/dev/null 2>&1`] : []),
+  ];
+  return [...probes, run].join(" || ");
+}
 
 /** What every script begins with. */
 export const PRELUDE = `umask 077
@@ -20,6 +34,8 @@ s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
 i() { tail -c +$((B + $1)) "$0" | head -c "$2"; }
 # put leaves no file behind that ls shows, wherever it is cut; cat can say why a disk takes no more, printf cannot.
 put() { p=\${1%/*}/.new; w "$2" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
+# fill: the same with what a command prints in between.
+fill() { p=\${1%/*}/.new; dest=$1 head=$2 tail=$3; shift 3; { printf %s "$head" && "$@" && printf %s "$tail"; } >"$p" && mv "$p" "$dest" || { rm -f "$p"; return 1; }; }
 w() { printf %s "$1" 2>/dev/null >"$p" || printf %s "$1" | cat >"$p"; }
 # cat without a process for what is not there: on a slow host each process counts.
 cat() { if [ $# != 1 ] || [ -e "$1" ]; then command cat "$@"; else echo "$1: No such file or directory" >&2; return 1; fi; }
@@ -29,5 +45,9 @@ hash() { sed -E "$C" "$1" | sha256sum; }
 say() { L="$L$1: $2
 "; }
 tell() { [ -z "$L" ] || ! command -v logger >/dev/null || printf %s "$L" | logger -t hostnet; L=; }
-tidy() { rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet 2>/dev/null; tell; }
+tidy() {
+  rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet/boot.d /etc/hostnet 2>/dev/null
+  [ -e /etc/hostnet/boot.d ] || [ ! -e /etc/hostnet/boot ] || sh /etc/hostnet/boot gone >/dev/null 2>&1
+  tell
+}
 `;

@@ -1,7 +1,7 @@
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { ensure, remove } from "./render";
+import { boot, ensure, remove } from "./render";
 
 export const nftSet: Kind<typeof schema.shape, Facts> = {
   name: "NftSet",
@@ -18,5 +18,6 @@ export const nftSet: Kind<typeof schema.shape, Facts> = {
     facts.users.length > 0
       ? `rules of ${facts.users.join(", ")} in ${d.family} ${d.table} still use it: take it out of them first`
       : undefined,
+  boot,
   exposure: ({ facts }) => (facts.hooks.length > 0 ? { hooks: facts.hooks } : undefined),
 };

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
 import { type Collection, collectionHead } from "../formats/nft-collection";
 import { parseRange } from "../formats/nft-range";
-import type { Last, Observed, Step } from "../kind";
+import type { Boot, Last, Observed, Step } from "../kind";
 import { flagsOf, isMap, type NftSet, type schema } from "./args";
 import { commentIn, type Elements, timeoutIn, valueIn } from "./elements";
 import { type Facts, flagsIn, HEAD, tableHolds } from "./parse";
@@ -27,6 +27,22 @@ export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
   const lines = d.elements ? delta(d, state, facts) : [];
   return lines.length > 0 ? [transaction(lines)] : [];
 }
+
+/** Before the rules that use it. A long list that neither packets nor time change is written down by the host itself. */
+export function boot(d: NftSet): Boot<Facts> {
+  const { family, table, elements = {} } = d;
+  const lively = flagsOf(d).some((flag) => flag === "dynamic" || flag === "timeout");
+  const long = !lively && Object.keys(elements).length > LONG;
+  return {
+    table: `${family} ${table}`,
+    order: 0,
+    facts: { dormant: false, head: [], users: [], hooks: [], ended: [] },
+    ...(long && { listing: ["env", "TZ=UTC", "nft", "list", ...place(d).split(" ")] }),
+    // Not "create", for after a reload of nftables it may be there.
+    steps: [transaction([`add table ${family} ${table}`, printed("add", d, headOf(d)), ...add(d, elements)])],
+  };
+}
+const LONG = 1000;
 
 /** The set, and the bare table with it when this was the last thing in it. */
 export function remove({ state, facts }: Seen, { desired: d }: Last<Shape, Facts>): readonly Step[] {

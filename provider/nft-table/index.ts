@@ -5,7 +5,7 @@ import { refine } from "./checks";
 import { explain } from "./explain";
 import { lockout } from "./lockout";
 import { type Facts, parse, query } from "./parse";
-import { ensure, remove } from "./render";
+import { boot, ensure, remove } from "./render";
 
 export const nftTable: Kind<typeof schema.shape, Facts> = {
   name: "NftTable",
@@ -19,6 +19,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
   ensure,
   remove,
   explain,
+  boot,
   exposure: ({ state }, after) => {
     const blocks = [state, after].flatMap((d) => [...tableOf(d ?? {}).blocks.values()]);
     const hooks = [...new Set(blocks.flatMap((block) => hookOf(block) ?? []))].sort();

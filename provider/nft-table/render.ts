@@ -1,7 +1,7 @@
 import { HostnetError } from "../errors";
 import { mentions, references } from "../formats/nft";
 import type { Block } from "../formats/nft-block";
-import type { Last, Observed, Step } from "../kind";
+import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isBase, meaning, type Table, tableOf } from "./blocks";
 import { elements, NONE } from "./elements";
@@ -35,6 +35,14 @@ export function ensure(
   // The kernel takes no new chains while it puts a table to sleep: so it sleeps first, and wakes last.
   const asleep = lines.length > 0 ? [now(true, lines)] : [];
   return sleeps ? [now(true, []), ...asleep] : [...asleep, now(false, [])];
+}
+
+/** After its sets. One that is bound to links cannot come before them. */
+export function boot(d: NftTable): Boot<Facts> {
+  const facts = { table: "", present: false, listing: {}, foreign: [] };
+  const heads = [...tableOf(d).blocks.values()].flatMap(({ head }) => head);
+  if (heads.some((line) => /\bdevices?\b/.test(line))) return { order: 50, facts };
+  return { table: `${d.family} ${d.name}`, order: 1, facts };
 }
 
 /** A table that others' sets still live in stays, without what is ours. */

@@ -2,7 +2,7 @@ import { routeClaims } from "../formats/route";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { ensure, remove } from "./render";
+import { boot, ensure, remove } from "./render";
 import { ruleOf, ruleText } from "./rule";
 
 export const policyRoute: Kind<typeof schema.shape, Facts> = {
@@ -23,5 +23,6 @@ export const policyRoute: Kind<typeof schema.shape, Facts> = {
     [`${d.family} rule ${ruleText(ruleOf(d))}`]: { value: d.name, former: null },
     ...routeClaims(d.routes ?? [], d.table ?? 0, `PolicyRoute ${d.name}`),
   }),
+  boot,
   exposure: () => ({ routing: true }),
 };

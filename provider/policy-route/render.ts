@@ -1,7 +1,7 @@
 import { HostnetError } from "../errors";
 import { batch } from "../formats/link";
 import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
-import type { Last, Observed, Step } from "../kind";
+import type { Boot, Last, Observed, Step } from "../kind";
 import type { PolicyRoute, schema } from "./args";
 import type { Facts } from "./parse";
 import { covers, equal, listed, type Rule, ruleOf, ruleText, ruleWords, version } from "./rule";
@@ -21,6 +21,10 @@ export function ensure(d: PolicyRoute, { state, facts }: Seen, last?: Last<Shape
     ...ruleSteps(rule, state && ruleOf(state), facts),
     ...routeDeletes(left),
   ];
+}
+
+export function boot({ table }: PolicyRoute): Boot<Facts> {
+  return { order: 40, facts: { near: [], table, ready: [], stale: [] } };
 }
 
 /** The rule first: its packets take the later rules before its table runs empty. */

@@ -1,7 +1,7 @@
 import type { Kind } from "../kind";
 import { refine, type Sysctl, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { claims, ensure, remove } from "./render";
+import { boot, claims, ensure, remove } from "./render";
 
 /** What decides whether a packet gets through, ours included. */
 const CUTS = /^net\..*(forward|disable_ipv6|rp_filter|accept_ra|arp_(filter|ignore|announce)|bridge-nf-call)/;
@@ -20,5 +20,6 @@ export const sysctl: Kind<typeof schema.shape, Facts> = {
   ensure,
   remove,
   claims,
+  boot,
   exposure: ({ state }, after) => (cuts(state) || cuts(after) ? { routing: true } : undefined),
 };

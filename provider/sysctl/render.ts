@@ -1,5 +1,5 @@
 import { HostnetError } from "../errors";
-import type { Claim, Last, Observed, Step } from "../kind";
+import type { Boot, Claim, Last, Observed, Step } from "../kind";
 import type { Sysctl, schema } from "./args";
 import { claimKey, inOrder, pathOf, slashes, spreadOf, spreads } from "./keys";
 import type { Facts, Former } from "./parse";
@@ -27,6 +27,11 @@ export function ensure(d: Sysctl, before: Seen, last?: Last<Shape, Facts>): read
     written.push(key);
   }
   return [...given, ...sets, ...(wayBack ? devicesBack(written, before.facts) : [])];
+}
+
+/** Before the links, whose settings begin with these; those of a link wait for it. */
+export function boot({ settings }: Sysctl, facts: Facts): Boot<Facts> {
+  return { order: 10, facts, steps: inOrder(Object.keys(settings)).map((key) => set(key, settings[key]!)) };
 }
 
 export function remove(before: Seen, last: Last<Shape, Facts>): readonly Step[] {

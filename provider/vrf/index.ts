@@ -2,7 +2,7 @@ import { routeClaims } from "../formats/route";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { ensure, PRIORITY, RULE, remove } from "./render";
+import { boot, ensure, PRIORITY, RULE, remove } from "./render";
 
 export const vrf: Kind<typeof schema.shape, Facts> = {
   name: "Vrf",
@@ -26,6 +26,7 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
     [`routing table ${d.table}`]: { value: d.name, former: null },
     ...routeClaims(d.routes ?? [], d.table, `Vrf ${d.name}`),
   }),
+  boot,
   exposure: ({ state, facts }, after) => ({
     links: [state?.name, after?.name, ...Object.keys(facts.members)].filter((name) => name !== undefined),
     prefixes: [state, after].flatMap((d) => (d?.routes ?? []).map(({ destination }) => destination)),

@@ -1,7 +1,7 @@
 import { HostnetError } from "../errors";
 import { batch, setLink } from "../formats/link";
 import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
-import type { Last, Observed, Step } from "../kind";
+import type { Boot, Last, Observed, Step } from "../kind";
 import type { Interface, schema, Vrf } from "./args";
 import { keyOf, keyOfDeclared, restoreAddress, tableOf } from "./listed";
 import { addressSteps, enter, leave } from "./member";
@@ -55,6 +55,16 @@ export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>)
     ...guests.flatMap(([guest, { losable }]) => losable.flatMap((text) => restoreAddress(text, guest))),
     ...FAMILIES.flatMap((v) => (found[FAMILY[v]] ? [] : [deleteRule(v)])),
   ];
+}
+
+/** Its members are as they were found. */
+export function boot(_: Vrf, { members, found }: Facts): Boot<Facts> {
+  const outside = Object.entries(members).map(([name, now]) => [
+    name,
+    { ...(found[name] ?? now), master: undefined },
+  ]);
+  const nothing = { addresses: [], found: {}, guests: {}, strays: [], rules: { ipv4: false, ipv6: false } };
+  return { order: 20, facts: { ...nothing, up: false, members: Object.fromEntries(outside) } };
 }
 
 function requireMember(name: string, vrf: string, { members }: Facts): void {

@@ -343,8 +343,8 @@ describe("a record", () => {
   });
 
   test("that cannot be written undoes the change", async () => {
-    // Room for nothing any more: as a disk that is full.
-    host.sh("mount -t tmpfs -o size=4k none /etc/hostnet && mkdir -p /etc/hostnet/objects");
+    // Room for what runs at boot, and for nothing more: as a disk that is full.
+    host.sh("mount -t tmpfs -o size=16k none /etc/hostnet && mkdir -p /etc/hostnet/objects");
     const before = everything();
     const routes = Array.from({ length: 99 }, (_, n) => ({ destination: `10.2.${n}.0/24` }));
     await expect(dev.up("Bridge", "lan", { ...args, routes })).rejects.toThrow(

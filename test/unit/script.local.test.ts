@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Change, ClaimFile, Plan } from "../../provider/host/plan";
-import { claim, parseShared, release, sharedFolder, sharedQuery } from "../../provider/host/records";
+import { claim, parseShared, release, sharedQuery } from "../../provider/host/records";
+import { sharedFolder } from "../../provider/host/shared";
 import type { Query, Step } from "../../provider/kind";
 import { LocalHost } from "../local-host";
 

@@ -1,0 +1,191 @@
+import { dirname } from "node:path/posix";
+import type { Boot, Step } from "../kind";
+import type { File } from "./plan";
+import { digest } from "./shared";
+import { block, command, guarded, quote } from "./shell";
+
+/**
+ * What makes the objects again after a boot lies on the host, a file for each, and needs nothing of ours but a shell:
+ *
+ *   /etc/hostnet/boot.d/*   functions of one object: `text`, of nft, or `make`; and `undo`
+ *   /etc/hostnet/boot       runs them: `tables` before the network is up, `links` when links are there; `remove`
+ *   hostnet-nft.service     the first, also when nftables is restarted or reloaded, which empties the ruleset
+ *   hostnet.service         the second
+ *
+ * They come with the first object that is to persist, and go with the last.
+ */
+export const FOLDER = "/etc/hostnet/boot.d";
+
+export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "listing"> {
+  readonly steps: readonly Step[];
+  readonly undo: readonly Step[];
+}
+
+export function bootFile(name: string, label: string, boot: AtBoot): File {
+  const path = `${FOLDER}/${name}`;
+  const order = String(boot.order).padStart(2, "0");
+  const head = (kind: string, key: string) => `# ${kind} ${key} ${label.replace(/\s+/g, " ")}\n`;
+  const undone = block("undo", boot.undo.map(run));
+  if (boot.table === undefined) {
+    const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
+    return { path, text: `${head("link", order)}${made}${undone}` };
+  }
+  const text = `${head("table", `${digest(boot.table)}-${order}`)}${undone}`;
+  if (boot.listing) return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing };
+  const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
+  return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
+}
+
+/** What a source's text ends with. */
+export const END_OF_SOURCE = "HOSTNET\n}\n";
+
+const run = (step: Step): string =>
+  guarded(
+    step,
+    step.stdin === undefined ? command(step.argv) : `printf %s ${quote(step.stdin)} | ${command(step.argv)}`,
+  );
+
+const UNITS: Readonly<Record<string, string>> = {
+  // A restart reaches it by PartOf, a reload by ReloadPropagatedFrom, a stop and a start by the link in nftables' wants.
+  "hostnet-nft.service": `[Unit]
+Description=Tables of nftables that pulumi-hostnet keeps
+DefaultDependencies=no
+After=nftables.service local-fs.target
+Before=network-pre.target shutdown.target
+Wants=network-pre.target
+Conflicts=shutdown.target
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /etc/hostnet/boot tables
+ExecReload=/bin/sh /etc/hostnet/boot tables
+`,
+  "hostnet.service": `[Unit]
+Description=Links, routes and rules that pulumi-hostnet keeps
+After=hostnet-nft.service systemd-modules-load.service systemd-sysctl.service systemd-networkd.service NetworkManager.service networking.service
+Before=libvirtd.service virtqemud.service virtnetworkd.service libvirt-guests.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /etc/hostnet/boot links
+`,
+};
+
+const SYSTEMD = "/etc/systemd/system";
+const WANTS: readonly (readonly [wanted: string, by: string])[] = [
+  ["hostnet-nft.service", "sysinit.target"],
+  ["hostnet-nft.service", "nftables.service"],
+  ["hostnet.service", "multi-user.target"],
+];
+/** networkd takes away the rules of others when it starts, ours among them. */
+const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
+const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\n";
+const LINKS = WANTS.map(([unit, by]) => [`${SYSTEMD}/${by}.wants`, unit] as const);
+/** Those of them that were not there before us. */
+const FOLDERS = [...new Set([...LINKS.map(([folder]) => folder), dirname(DROP_IN)])].join(" ");
+const FILES = [
+  ...Object.keys(UNITS).map((unit) => `${SYSTEMD}/${unit}`),
+  ...LINKS.map((link) => link.join("/")),
+  DROP_IN,
+].join(" ");
+
+const RUNNER = `# Written by pulumi-hostnet, and removed with the last object that it keeps.
+# sh /etc/hostnet/boot tables: each table of nftables with its sets, in one transaction, before the network is up
+# sh /etc/hostnet/boot links: everything else; what fails, as its links are not there yet, is tried again for a minute
+# sh /etc/hostnet/boot remove: takes away all that is kept here, for good
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TZ=UTC
+R=/run/hostnet
+umask 077
+mkdir -p $R
+objects() { for f in *; do read -r _ kind key _ <"$f" && [ "$kind" = "$1" ] && echo "$key $f"; done | sort; }
+complain() {
+  for f; do sed -n '1s/^# [^ ]* [^ ]* /pulumi-hostnet could not put back: /p' "$f"; done
+  for f; do [ ! -s "$R/$f.err" ] || command cat "$R/$f.err"; done
+} >&2
+tables() {
+  exec 9>$R/lock || return
+  bad=0
+  flock -x 9
+  for t in $(objects table | sed 's/-.*//' | uniq); do
+    set -- $(objects table | sed -n "s/^$t-[0-9]* //p")
+    for f; do ( . "./$f" && text ) || echo "broken"; done >$R/boot.nft
+    nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; }
+    rm -f $R/boot.nft
+  done
+  flock -u 9
+  return $bad
+}
+links() {
+  exec 9>$R/lock || return
+  # Once after a boot: after that only what failed, unless it was changed since.
+  if [ -e $R/failed ]; then
+    todo=
+    for f in $(command cat $R/failed); do [ ! -e "$f" ] || [ "$f" -nt $R/failed ] || todo="$todo $f"; done
+  else todo=$(objects link | sed 's/.* //'); fi
+  tries=0
+  while :; do
+    rest=
+    flock -x 9
+    for f in $todo; do
+      [ -e "$f" ] || continue
+      ( . "./$f"; make ) >/dev/null 2>$R/$f.err 9>&- || { ( . "./$f"; undo ) >/dev/null 2>&1 9>&-; rest="$rest $f"; }
+    done
+    flock -u 9
+    todo=$rest
+    [ -n "$todo" ] && [ $((tries += 1)) -lt 60 ] || break
+    sleep 1
+  done
+  echo $todo >$R/failed
+  complain $todo
+  rm -f $R/*.err
+  [ -z "$todo" ]
+}
+remove() {
+  exec 9>$R/lock || return
+  flock -x 9
+  # Nobody claims a shared setting any more.
+  find /etc/hostnet/shared -type f ! -name former -delete 2>/dev/null
+  for f in $(objects link | sort -r | sed 's/.* //') $(objects table | sort -r | sed 's/.* //'); do
+    ( . "./$f"; undo ) >/dev/null 9>&- || echo "not all of $(sed -n '1s/^# [^ ]* [^ ]* //p' "$f") could be taken away" >&2
+  done
+  rm -rf ${FOLDER} /etc/hostnet/objects /etc/hostnet/shared /etc/modules-load.d/hostnet-*.conf
+  gone
+}
+# With the last object.
+gone() {
+  rm -f ${FILES} $R/failed
+  rmdir ${FOLDERS} 2>/dev/null
+  [ ! -e /run/systemd/units/invocation:hostnet-nft.service ] || { systemctl stop hostnet-nft hostnet; systemctl daemon-reload; }
+  rm -f /etc/hostnet/boot /etc/hostnet/remove-all
+  rmdir /etc/hostnet 2>/dev/null
+  :
+}
+if [ "$1" = gone ]; then gone; else cd ${FOLDER} && "$1"; fi
+`;
+
+const stamp = digest([RUNNER, KEEP, ...Object.values(UNITS)].join());
+
+/**
+ * A function of a script that keeps something: what runs at boot comes first. Only a running nftables.service has to hear
+ * of its new companion now, for its next restart or reload.
+ */
+export const INSTALL = block("boots", [
+  `[ ! -e /etc/hostnet/boot ] || read -r x </etc/hostnet/boot; [ "$x" != "# ${stamp}" ] || return 0`,
+  'put /etc/hostnet/remove-all "exec sh /etc/hostnet/boot remove" || return',
+  "if [ -d /run/systemd/system ]; then",
+  `  mkdir -p ${FOLDERS} || return`,
+  ...Object.entries({
+    ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
+    [DROP_IN]: KEEP,
+  }).map(([path, text]) => `  put ${path} ${quote(text)} && chmod 644 ${path} || return`),
+  ...LINKS.map(([folder, unit]) => `  ln -sf ../${unit} ${folder}/${unit} || return`),
+  "fi",
+  "# Nothing of this boot is to be made.",
+  "[ -e /run/hostnet/failed ] || true >/run/hostnet/failed",
+  `put /etc/hostnet/boot ${quote(`# ${stamp}\n${RUNNER}`)} || return`,
+  "if [ -e /run/systemd/units/invocation:nftables.service ]; then",
+  "  systemctl daemon-reload 9>&- && systemctl start --no-block hostnet-nft 9>&-",
+  "fi",
+]);

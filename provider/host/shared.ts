@@ -1,0 +1,7 @@
+import { createHash } from "node:crypto";
+
+/** Names of files on the host: readable ids may have any characters. */
+export const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
+
+/** Where the claims to a shared setting lie, each a file. */
+export const sharedFolder = (key: string): string => `/etc/hostnet/shared/${digest(key)}`;

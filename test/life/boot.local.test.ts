@@ -1,0 +1,152 @@
+// What comes back after a boot, on a real kernel: the machine's own namespaces, emptied as a boot does it.
+import { bridge } from "../../provider/bridge";
+import { nftSet } from "../../provider/nft-set";
+import { nftTable } from "../../provider/nft-table";
+import { policyRoute } from "../../provider/policy-route";
+import { sysctl } from "../../provider/sysctl";
+import { snapshot } from "../lab-kinds/laws";
+import { resources } from "../lab-kinds/resources";
+import { LocalHost } from "../local-host";
+
+let host: LocalHost;
+beforeEach(async () => {
+  host = await new LocalHost().ready();
+  host.sh(CARD);
+}, 60_000);
+afterEach(() => host.close());
+
+const CARD = `for c in all default; do echo 0 >/proc/sys/net/ipv6/conf/$c/accept_dad || :; done
+  ip link add name e1 address 02:00:00:00:00:e1 type veth peer name f1 address 02:00:00:00:00:f1; ip link set dev f1 up; ip link set dev e1 up
+  while ip -6 addr show tentative | grep -q inet6; do sleep 0.1; done`;
+
+/** All that a boot takes: links, rules, routes, tables, settings, /run. Others' cards come again. */
+const BOOT = `nft flush ruleset
+  for l in $(ip -br link show type bridge | sed 's/ .*//') e1; do ip link del dev $l; done
+  for v in -4 -6; do ip $v rule flush; ip $v rule add pref 32766 table main protocol kernel; done
+  ip rule add pref 32767 table default protocol kernel
+  ip route flush table 200
+  echo 0 >/proc/sys/net/ipv4/ip_forward
+  rm -rf /run/hostnet`;
+const boot = (what: string) => host.sh(`sh /etc/hostnet/boot ${what} 2>&1; echo "code $?"`);
+const listed = async () =>
+  `${await snapshot(host)}${host.sh("nft -s list ruleset; sysctl net.ipv4.ip_forward")}`;
+/** Timers run. */
+const still = (text: string) => text.replaceAll(/_timer +[\d.]+/g, "");
+
+async function everything(): Promise<() => Promise<void>> {
+  const [bridges, rules, tables, sets, settings] = [
+    resources(bridge, host, "h"),
+    resources(policyRoute, host, "h"),
+    resources(nftTable, host, "h"),
+    resources(nftSet, host, "h"),
+    resources(sysctl, host, "h"),
+  ];
+  const elements = Array.from({ length: 2000 }, (_, n) => `10.${n >> 8}.${n & 255}.0/25`);
+  const made = {
+    lan: await bridges.create("lan", {
+      name: "br-lan",
+      ports: ["e1"],
+      addresses: ["192.168.7.1/24", "2001:db8:7::1/64"],
+      ageingTime: 60,
+      routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }],
+    }),
+    marked: await rules.create("marked", {
+      family: "ipv4",
+      priority: 100,
+      fwmark: 7,
+      table: 200,
+      routes: [{ destination: "0.0.0.0/0", gateway: "192.168.7.9" }],
+    }),
+    // In the order in which they come back, by the names of their files.
+    long: await sets.create("long", {
+      name: "long",
+      family: "inet",
+      table: "fw",
+      type: "ipv4_addr",
+      elements,
+    }),
+    friends: await sets.create("friends", {
+      name: "friends",
+      family: "inet",
+      table: "fw",
+      type: "ipv4_addr",
+      elements: ["192.0.2.1", "192.0.2.0/31"],
+    }),
+    fw: await tables.create("fw", {
+      family: "inet",
+      uses: ["friends", "long"],
+      sets: { own: { type: "ipv4_addr", flags: ["dynamic", "timeout"], timeout: "1h", size: 100 } },
+      chains: {
+        forward: {
+          type: "filter",
+          hook: "forward",
+          priority: "filter",
+          policy: "drop",
+          rules: [
+            "ip saddr @friends accept",
+            "ip saddr @long counter drop",
+            "add @own { ip saddr }",
+            `iifname "late0" accept comment "it's \${not} there"`,
+          ],
+        },
+      },
+    }),
+    forwarding: await settings.create("forwarding", { settings: { "net.ipv4.ip_forward": 1 } }),
+  };
+  return async () => {
+    await settings.delete("forwarding", made.forwarding);
+    await tables.delete("fw", made.fw);
+    await sets.delete("friends", made.friends);
+    await sets.delete("long", made.long);
+    await rules.delete("marked", made.marked);
+    await bridges.delete("lan", made.lan);
+  };
+}
+
+test("all of it comes back, as it was, and what was not ours does not", async () => {
+  const pristine = await listed();
+  const remove = await everything();
+  const before = still(await listed());
+  host.sh("ip link add name theirs type bridge; nft add table ip theirs");
+  await resources(bridge, host, "h").create("tmp", { name: "br-tmp", persist: false });
+  host.sh(BOOT);
+  host.sh(CARD);
+  expect(await boot("tables")).toBe("code 0\n");
+  expect(await boot("links")).toBe("code 0\n");
+  expect(still(await listed())).toBe(before);
+  // A second time nothing is made again; tables are, as a restart of nftables needs it, in one transaction each.
+  expect(await boot("links")).toBe("code 0\n");
+  expect(await boot("tables")).toBe("code 0\n");
+  expect(still(await listed())).toBe(before);
+  await remove();
+  expect(await listed()).toBe(pristine);
+  expect(host.sh("ls -A /etc/hostnet")).toBe("");
+}, 120_000);
+
+test("what is broken, or has no link yet, is named; the rest comes back", async () => {
+  await everything();
+  const other = resources(nftTable, host, "h");
+  await other.create("ok", { family: "ip", name: "ok", chains: { c: {} } });
+  host.sh(BOOT);
+  const file = host.sh("grep -l '^# table .* NftTable \"inet/fw\"' /etc/hostnet/boot.d/*").trim();
+  host.sh(`sed -i 's/hook forward/hook backward/' ${file}`);
+  const said = await boot("tables");
+  expect(said).toMatch(/pulumi-hostnet could not put back: NftTable "inet\/fw" of urn:.*code 1/s);
+  expect(host.sh("nft list tables")).toBe("table ip ok\n");
+  // The card comes a moment later.
+  setTimeout(() => host.sh(CARD), 3000);
+  host.sh("(sh /etc/hostnet/boot links >/run/said 2>&1; echo $? >/run/code) >/dev/null 2>&1 &");
+  await new Promise((resolve) => setTimeout(resolve, 6000));
+  expect(host.sh("cat /run/code /run/said")).toBe("0\n");
+  expect(host.sh("ip -br link show master br-lan; ip rule show pref 100; ip route show table 200")).toMatch(
+    /^e1.*fwmark 0x7 lookup 200.*default via 192.168.7.9 dev br-lan/s,
+  );
+}, 120_000);
+
+test("remove-all takes all of it away, with another's hands off", async () => {
+  const pristine = await listed();
+  await everything();
+  host.sh("sh /etc/hostnet/remove-all");
+  expect(await listed()).toBe(pristine);
+  expect(host.sh("ls -A /etc/hostnet")).toBe("");
+}, 60_000);
