@@ -7,7 +7,7 @@ import { confirmation, refuseLockout } from "./exposure";
 import { failure, requireTools, unconfirmed } from "./failure";
 import { newlyDeclared, remember, returning } from "./former";
 import type { Answer } from "./host/commit";
-import type { Change, ClaimFile, Confirm, File, Plan } from "./host/plan";
+import type { Change, ClaimFile, Confirm, File, Look, Plan } from "./host/plan";
 import {
   abridged,
   forgetAtBoot,
@@ -25,7 +25,7 @@ import {
 import type { Greeting } from "./host/session";
 import type { HostArgs } from "./host-args";
 import type { Desired, Kind, Last, Observed, Query, Result, Step, Way } from "./kind";
-import { memorize, recall } from "./memory";
+import { answers, memorize, recall } from "./memory";
 import {
   inherits,
   ours,
@@ -62,6 +62,12 @@ export interface Options {
   readonly confirm?: HostArgs["confirm"];
 }
 
+interface Met {
+  readonly queries: readonly Query[];
+  readonly look: Look;
+  readonly greeting: Greeting;
+}
+
 interface Seen<S extends z.ZodRawShape, F> {
   readonly observed: Observed<S, F>;
   readonly record?: HostRecord;
@@ -79,6 +85,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
   /** The look is left out for what the last apply left, once: unless that turns out to be so, the host is looked at. */
   private remembers = true;
   private remembered = false;
+  /** What a change that was decided so has met instead. */
+  private met: Met | undefined;
 
   constructor(
     private readonly kind: Kind<S, F>,
@@ -333,10 +341,19 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const claimed = { ...(last && this.kind.claims?.(last.desired)), ...this.kind.claims?.(desired) };
     const keys = Object.keys(claimed);
     const queries = [...records, ...own, ...keys.map(sharedQuery)];
-    const { outcome, greeting } = await this.host.submit({ label: this.label("look at", desired), queries });
+    const { outcome, greeting } =
+      this.meet(queries) ?? (await this.host.submit({ label: this.label("look at", desired), queries }));
     if (outcome.type !== "looked") throw new HostnetError("the host's answer is not whole");
     requireTools(queries, outcome.results);
     return this.seen(outcome.results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
+  }
+
+  /** The answer to the same questions, once. */
+  private meet(queries: readonly Query[]) {
+    const { met } = this;
+    this.met = undefined;
+    const results = met && answers(met.queries, met.look.results, queries);
+    return results && { outcome: { type: "looked" as const, ...results }, greeting: met.greeting };
   }
 
   private seen(
@@ -366,8 +383,10 @@ export class Convergence<S extends z.ZodRawShape, F> {
     change: Omit<Change, "guard">,
   ) {
     const label = this.label(verb, desired);
-    const answer = await this.host.submit({ label, queries, change: { ...change, guard } });
-    const { outcome, crowded } = answer;
+    const unseen = this.remembered || undefined;
+    const answer = await this.host.submit({ label, queries, change: { ...change, guard, unseen } });
+    const { outcome, crowded, greeting } = answer;
+    if (outcome.type === "missed" && outcome.look) this.met = { queries, look: outcome.look, greeting };
     if (outcome.type === "done") {
       requireTools(change.after, outcome.results);
       return outcome.results;

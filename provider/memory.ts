@@ -33,3 +33,16 @@ export function recall(text: string | undefined, queries: readonly Query[]) {
     queries: asked.map((words) => ({ argv: words })),
   };
 }
+
+/** The same, of what a change met that was decided so: only what is watched guards the next one. */
+export function answers(asked: readonly Query[], results: readonly Result[], queries: readonly Query[]) {
+  if (
+    !isDeepStrictEqual(
+      asked.map(({ argv }) => argv),
+      queries.map(({ argv }) => argv),
+    )
+  )
+    return undefined;
+  const watched = results.filter((_, n) => !queries[n]!.free);
+  return { results, guard: fingerprint(watched.map(answerOf)) };
+}

@@ -89,7 +89,11 @@ export interface HostArgs {
    * "overwrite" in any case. Destroyed, it goes back to how it was found. @default refuse
    */
   adopt?: pulumi.Input<"identical" | "overwrite">;
-  /** Records in /etc/hostnet; false: in /run/hostnet, gone with a reboot as the objects are. @default true */
+  /**
+   * It comes back after a reboot of the host: by two units of systemd, or, on a host without, by the script
+   * /etc/hostnet/boot, which your init has to call (docs/safety.md). false: it goes with the reboot, and so does its
+   * record, which then lies in /run/hostnet; the next `refresh` shows it, and the next `up` makes it again. @default true
+   */
   persist?: pulumi.Input<boolean>;
   /** The machine-id of a machine that was reinstalled under the same address: its objects are made anew. */
   acceptMachine?: pulumi.Input<string>;

@@ -5,8 +5,8 @@ import { type Args, HostResource } from "./resource";
 export type SysctlArgs = Args<SysctlFields>;
 
 /**
- * Kernel settings. What they were goes back when the last resource that sets them is gone. A reboot of the host undoes
- * them; the next `refresh` shows it, and the next `up` sets them again.
+ * Kernel settings. What they were goes back when the last resource that sets them is gone. At boot they are set before
+ * the links are made that we keep; those of a link wait for it, a minute at most.
  *
  * ```ts
  * const forwarding = new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1 } });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { HostnetError } from "../errors";
 import type { Query, Result } from "../kind";
-import { type Change, END, type Outcome, type Plan, type Probe } from "./plan";
+import { type Change, END, type Look, type Outcome, type Plan, type Probe } from "./plan";
 
 /**
  * What iproute2's JSON changes by itself: cut before hashing, here and by sed on the host, in the same way: sed takes the
@@ -69,7 +69,7 @@ export function known(
   const probe = failedProbe === undefined ? undefined : probesOf(plans)[failedProbe]?.name;
   return plans.map((plan, n) => {
     const own = frames.filter((f) => f.plan === n);
-    return plan.change ? ofChange(plan.change, own, probe) : ofLook(plan.queries, own);
+    return plan.change ? ofChange(plan, plan.change, own, probe) : ofLook(plan.queries, own);
   });
 }
 
@@ -77,7 +77,7 @@ function incomplete(): never {
   throw new HostnetError("the host's answer is not whole");
 }
 
-function ofLook(queries: readonly Query[], frames: readonly Frame[]): Outcome | undefined {
+function ofLook(queries: readonly Query[], frames: readonly Frame[]): Look | undefined {
   const asked = frames.filter(({ phase }) => phase === "q");
   if (asked.length !== queries.length) return undefined;
   const watched = asked.filter((_, n) => !queries[n]!.free);
@@ -85,7 +85,12 @@ function ofLook(queries: readonly Query[], frames: readonly Frame[]): Outcome | 
   return { type: "looked", results: asked.map((f) => f.result), guard };
 }
 
-function ofChange(change: Change, frames: readonly Frame[], probe?: string): Outcome | undefined {
+function ofChange(
+  { queries }: Plan,
+  change: Change,
+  frames: readonly Frame[],
+  probe?: string,
+): Outcome | undefined {
   const of = (phase: string) => frames.filter((f) => f.phase === phase);
   const code = of("end").at(-1)?.result.code;
   switch (code) {
@@ -96,7 +101,7 @@ function ofChange(change: Change, frames: readonly Frame[], probe?: string): Out
     case END.armed:
       return { type: "armed" };
     case END.missed:
-      return { type: "missed" };
+      return { type: "missed", look: ofLook(queries, frames) };
     case END.late:
       return { type: "not run" };
     case END.undone:

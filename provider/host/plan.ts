@@ -29,6 +29,8 @@ export interface Plan {
 export interface Change {
   /** Hash of what `queries` printed when the change was decided. */
   readonly guard: string;
+  /** It was decided without a look: should the guard miss, the answer is one. */
+  readonly unseen?: boolean;
   readonly claims: readonly ClaimFile[];
   /** Written before the first step, so that a crash in the middle leaves a note of whose the object is. */
   readonly intent: readonly File[];
@@ -54,15 +56,21 @@ export interface Probe {
   readonly argv: readonly string[];
 }
 
+export interface Look {
+  readonly type: "looked";
+  readonly results: readonly Result[];
+  readonly guard: string;
+}
+
 export type Outcome =
-  | { readonly type: "looked"; readonly results: readonly Result[]; readonly guard: string }
+  | Look
   | { readonly type: "done"; readonly results: readonly Result[] }
   /** The steps are done and wait for their confirmation. */
   | { readonly type: "armed" }
   /** Nobody confirmed it in time, or a probe failed: the host took it back. */
   | { readonly type: "unconfirmed"; readonly undone: boolean; readonly probe?: string }
-  /** The host no longer is as it was seen, or another resource claimed another value: look again. */
-  | { readonly type: "missed" }
+  /** The host no longer is as it was seen, or another resource claimed another value: look again, unless that was done. */
+  | { readonly type: "missed"; readonly look?: Look }
   | {
       readonly type: "failed";
       readonly step?: Step;

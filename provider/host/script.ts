@@ -86,6 +86,7 @@ function operation(
       `g${n}`,
       queries.filter((query) => !query.free),
     ),
+    ...(change.unseen ? [looks(`q${n}`, queries)] : []),
     looks(`p${n}`, change.after),
     block(`w${n}`, [
       ...claims.aside,
@@ -99,7 +100,7 @@ function operation(
     block(`o${n}`, [
       `[ -z "$T" ] || ${end(END.late)}`,
       guard[0]!,
-      `${guard[1]} ;; *) ${end(END.missed)} ;; esac`,
+      `${guard[1]} ;; *) ${change.unseen ? `M="$R ${n} q"; q${n}; ` : ""}${end(END.missed)} ;; esac`,
       ...claims.conflict.map((test) => `${test} || ${end(END.missed)}`),
       `M="$R ${n} i"`,
       `s 0 w${n} && M="$R ${n} a" && a${n} || { b${n}; return; }`,

@@ -79,7 +79,7 @@ export class Vm implements Host {
     const bootId = () => this.ssh("cat /proc/sys/kernel/random/boot_id", { timeout: 10 });
     const before = (await bootId()).stdout;
     await this.ssh("systemctl reboot", { timeout: 30 }).catch(() => {});
-    await until(180, "the machine boots again", async () => {
+    await until(400, "the machine boots again", async () => {
       const now = await bootId().catch(() => undefined);
       return now?.code === 0 && now.stdout !== before;
     });
@@ -93,7 +93,7 @@ export class Vm implements Host {
 
   /** Waits until the machine has booted and rests. */
   async settle(): Promise<void> {
-    await until(180, "the machine greets by SSH", async () => {
+    await until(400, "the machine greets by SSH", async () => {
       if (!runs(this.machine)) throw new Error(`QEMU ended; see ${this.console} and qemu.log beside it`);
       return greets(this.port);
     });

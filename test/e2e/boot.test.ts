@@ -1,0 +1,96 @@
+// What was declared survives a reboot of the host, and restarts of what it shares the host with.
+import { differences, type Snapshot } from "../lab/snapshot.ts";
+import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
+import type { Project } from "./project.ts";
+
+jest.setTimeout(1_200_000);
+
+let vm: Vm;
+let project: Project;
+
+beforeAll(async () => {
+  vm = await startVm({ keepDisk: true });
+  project = newProject();
+  await project.init();
+});
+afterAll(async () => {
+  project?.close();
+  await vm?.stop();
+});
+
+/** Others' link, which comes with every boot; and nftables, which empties the ruleset whenever it starts. */
+const WORLD = `printf '[NetDev]\\nName=lan1\\nKind=dummy\\nMACAddress=02:00:00:00:06:01\\n' >/etc/systemd/network/20-lan1.netdev
+chmod 644 /etc/systemd/network/20-lan1.netdev
+networkctl reload
+until ip link set dev lan1 up; do sleep 0.2; done
+systemctl enable --now nftables
+nft list table inet filter`;
+
+const resources = [
+  'new Sysctl("forwarding", { ...host, settings: { "net.ipv4.ip_forward": 1 } });',
+  'new KernelModules("modules", { ...host, modules: ["br_netfilter"] });',
+  `const vrf = new Vrf("vrf-a", { ...host, table: 100, interfaces: [{ name: "lan1", addresses: ["192.168.8.1/24", "2001:db8:8::1/64"] }],
+     routes: [{ destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 }] });`,
+  'new Bridge("br-a", { ...host, vrf: vrf.name, addresses: ["192.168.7.1/24", "2001:db8:7::1/64"], routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });',
+  'new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, fwmark: 7, table: vrf.table });',
+  'const banned = new NftSet("banned", { ...host, family: "inet", table: "fw", type: "ipv4_addr", elements: ["192.0.2.0/24"] });',
+  `new NftTable("fw", { ...host, family: "inet", chains: { forward: { type: "filter", hook: "forward", priority: "filter", policy: "drop",
+     rules: [nft\`ip saddr \${banned} drop\`, 'iifname "tap-late" accept'] } } });`,
+];
+const transient = 'new Bridge("br-tmp", { ...host, persist: false });';
+
+/** Links are numbered anew by every boot. */
+function unnumbered({ links, addresses, ...rest }: Snapshot): Snapshot {
+  const bare = (rows: Snapshot["links"]) =>
+    Object.fromEntries(Object.entries(rows).map(([name, { ifindex: _, ...row }]) => [name, row]));
+  return { ...rest, links: bare(links), addresses: bare(addresses) };
+}
+const ruleset = () => vm.sh("nft list table inet fw");
+
+test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", async () => {
+  await vm.sh(WORLD);
+  const pristine = unnumbered(await settled(vm));
+  project.program(program(vm, ...resources));
+  await project.up();
+  const before = unnumbered(await settled(vm));
+  const fw = await ruleset();
+  project.program(program(vm, ...resources, transient));
+  await project.up();
+
+  await vm.reboot();
+  await verify(vm, "systemctl is-active hostnet hostnet-nft; no 'systemctl is-failed hostnet hostnet-nft'");
+  expect(differences(before, unnumbered(await settled(vm)))).toEqual([]);
+  expect(await ruleset()).toBe(fw);
+  // Before anything was configured that could carry a packet.
+  const began = (unit: string, what: string) =>
+    vm.sh(`systemctl show -P ${what} ${unit}`).then((text) => Number(text));
+  expect(await began("hostnet-nft", "ExecMainExitTimestampMonotonic")).toBeLessThan(
+    await began("systemd-networkd", "ExecMainStartTimestampMonotonic"),
+  );
+
+  await project.refresh();
+  expect(
+    (await project.preview())
+      .filter(({ op }) => op !== "same")
+      .map(({ urn, op }) => `${op} ${urn.split("::").pop()}`),
+  ).toEqual(["create br-tmp"]);
+  await project.up();
+
+  for (const way of ["restart nftables", "reload nftables", "stop nftables; systemctl start nftables"]) {
+    await vm.sh(
+      `systemctl ${way}; tries=0; until nft list table inet fw >/dev/null 2>&1; do tries=$((tries + 1)); [ $tries -lt 50 ]; sleep 0.1; done`,
+    );
+    expect([way, await ruleset()]).toEqual([way, fw]);
+  }
+  await vm.sh("systemctl restart systemd-networkd; sleep 5");
+  await verify(
+    vm,
+    "ip rule show | grep -q '^100:.*fwmark 0x7 lookup 100'; ip -br link show master vrf-a | grep -q ^lan1",
+  );
+
+  await project.destroy();
+  expect(differences(pristine, unnumbered(await settled(vm)))).toEqual([]);
+  expect(
+    await vm.sh("systemctl list-unit-files 'hostnet*' --no-legend; ls /etc/hostnet 2>/dev/null || :"),
+  ).toBe("");
+});
