@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isText, type NftText, type NftValue, renderNft } from "../provider/formats/nft-template";
+import { readNft } from "./nft-file";
 
 export type { NftText, NftValue };
 
@@ -42,6 +43,16 @@ export function nft<const T extends readonly NftInput[]>(
 
 /** Text that stands as it is, unchecked: a verdict, an expression, a whole statement. */
 nft.raw = (text: string): NftText => Object.freeze({ __nft: text });
+
+/**
+ * A file of the workstation in nft's own language, for `text`: what it includes stands in the place of the `include`, by
+ * paths relative to the file that has it. A change of any of them is a change of the program.
+ *
+ * ```ts
+ * new NftTable("filter", { ...host, family: "inet", text: nft.file("/etc/nftables.conf") });
+ * ```
+ */
+nft.file = (path: string): string => readNft(path);
 
 /** The sets that a rule names, so that the table can say that it uses them. */
 export const setsOf = (rule: unknown): readonly SetInRule[] =>

@@ -137,7 +137,7 @@ links() {
     [ -n "$todo" ] && [ $((tries += 1)) -lt 60 ] || break
     sleep 1
   done
-  echo $todo >$R/failed
+  for f in $todo; do echo "$f"; done >$R/failed
   complain $todo
   rm -f $R/*.err
   [ -z "$todo" ]

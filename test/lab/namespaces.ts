@@ -38,6 +38,11 @@ export class Namespaces implements Host {
     return new Namespaces(bed, await bed.sshd(2222, { LogLevel: "INFO" }));
   }
 
+  /** Of this machine, removed with the host. */
+  get folder(): string {
+    return this.bed.folder;
+  }
+
   get port(): number {
     return this.way.port;
   }
