@@ -155,6 +155,14 @@ export class FaultBed {
     );
   }
 
+  /** Takes away what is ours, by hand. */
+  async wipe(): Promise<void> {
+    await this.sh(`rm -rf /run/hostnet /etc/hostnet
+      nft list tables | grep -w own | while read -r x family name; do nft delete table $family $name; done
+      for l in /sys/class/net/own*; do [ ! -e $l ] || ip link del dev \${l##*/}; done
+      while ip rule | grep -q '^5[0-9]:'; do ip rule del pref $(ip rule | sed -n '/^5[0-9]:/{s/:.*//;p;q}'); done; :`);
+  }
+
   private run(enter: readonly string[], argv: readonly string[]): Promise<string> {
     return new Promise((resolve, reject) => {
       execFile("nsenter", [...enter, ...argv], { maxBuffer: 1 << 28 }, (error, stdout, stderr) =>
