@@ -128,7 +128,10 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */
   explain?(step: Step, result: Result, d: Desired<S>): string | undefined;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
-  /** Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer. */
+  /**
+   * Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer.
+   * Throws where the host could not take it back, for then nobody may try it.
+   */
   lockout?(before: Observed<S, F>, after: Desired<S> | undefined, way: Way): string | undefined;
   /** The facts that a program can use, as outputs beside the declared fields. */
   outputs?(facts: F): Readonly<Record<string, unknown>>;

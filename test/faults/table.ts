@@ -29,7 +29,7 @@ export function row<T, L = undefined>(
         }
       }
     };
-    const all = table === undefined && lanes.length > 2 ? lanes.slice(0, 2) : lanes;
+    const all = table === undefined && lanes.length > 3 ? lanes.slice(0, 3) : lanes;
     await Promise.all((all.length > 0 ? all : [undefined as L]).map(lane));
     if (table) appendFileSync(table, `${JSON.stringify({ number, what, tried, failed: failures.length })}\n`);
     if (failures.length > 0)
