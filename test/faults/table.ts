@@ -5,8 +5,8 @@ const table = process.env.HOSTNET_FAULTS;
 
 /** So many of them, spread, and not all at the same place of a pattern. */
 function sample<T>(all: readonly T[], count: number): readonly T[] {
-  if (table !== undefined || all.length < count + 4) return all;
-  return Array.from({ length: count }, (_, n) => all[Math.floor((n * all.length) / count + (n % 4))]!);
+  if (table !== undefined || all.length <= count) return all;
+  return Array.from({ length: count }, (_, n) => all[Math.floor(((n + (n % 4) / 4) * all.length) / count)]!);
 }
 
 /** One row of the fault table: each case must be survived. `lanes` run side by side, each with what is its own. */
