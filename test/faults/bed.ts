@@ -111,7 +111,7 @@ export class FaultBed {
   private async start(): Promise<void> {
     const spaces = ["-n", ...(isRoot ? [] : ["-r", "--map-auto"])];
     this.holder = spawn("unshare", [...spaces, "sh", "-c", CLIENT], {
-      stdio: ["pipe", "pipe", "inherit"],
+      stdio: "pipe",
       env: {
         PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
         HOST,
@@ -120,13 +120,16 @@ export class FaultBed {
       },
     });
     const said = await new Promise<string>((resolve, reject) => {
-      let text = "";
+      let [text, errors] = ["", ""];
+      this.holder.stderr!.on("data", (data) => {
+        errors += data;
+      });
       this.holder.stdout!.on("data", (data) => {
         text += data;
-        if (/failed/.test(text)) reject(new Error("the host could not be set up"));
+        if (/failed/.test(text)) reject(new Error(`the host could not be set up: ${errors}`));
         if (/ready/.test(text) && /\d+ \d+/.test(text)) resolve(text);
       });
-      this.holder.once("exit", () => reject(new Error(`the namespaces could not be made: ${text}`)));
+      this.holder.once("exit", () => reject(new Error(`the namespaces could not be made: ${errors}`)));
     });
     this.pids = /(\d+) (\d+)/.exec(said)!.slice(1);
     this.dialler = spawn(

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { bridge } from "../../provider/bridge";
 import { RunHosts } from "../../provider/hosts";
 import { lifecycle } from "../../provider/lifecycle";
+import { nftSet } from "../../provider/nft-set";
 import { nftTable } from "../../provider/nft-table";
 import { policyRoute } from "../../provider/policy-route";
 import { sysctl } from "../../provider/sysctl";
@@ -40,6 +41,7 @@ export class Workstation {
       hosts.configure((key) => this.credentials[`hostnet:${key}`]);
       return {
         Bridge: lifecycle(bridge, hosts),
+        NftSet: lifecycle(nftSet, hosts),
         NftTable: lifecycle(nftTable, hosts),
         PolicyRoute: lifecycle(policyRoute, hosts),
         Sysctl: lifecycle(sysctl, hosts),
@@ -51,7 +53,8 @@ export class Workstation {
   args(args: Args): Args {
     const { connection, ...rest } = this.host;
     const usual = { host: "127.0.0.1", port: this.bed.proxy.port, hostKey: this.bed.hostKey.public };
-    const dialling = { dialErrorLimit: 1, perDialTimeout: 5 };
+    // Many hosts share this machine: a handshake may take its time.
+    const dialling = { dialErrorLimit: 1, perDialTimeout: 15 };
     return {
       confirm: { timeout: 5 },
       ...rest,
@@ -130,7 +133,7 @@ export async function survives(trial: Trial): Promise<void> {
   }
 }
 
-async function survive({ at, fault, again, mend, error, within = 5 }: Trial): Promise<void> {
+async function survive({ at, fault, again, mend, error, within = 20 }: Trial): Promise<void> {
   const { bed, stack } = at;
   const before = await look(bed);
   const failed = await fault().then(
