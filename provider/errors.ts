@@ -17,3 +17,10 @@ export class NotSent extends HostnetError {
 export class Refused extends HostnetError {
   override readonly name = "Refused";
 }
+
+/** For what no undo brings back, and so nobody may try, whatever the program allows. */
+export function refuseForGood(reason: string): never {
+  throw new HostnetError(
+    `it would cut the connection that it travels on: ${reason}, and the host could not take that back. Nothing was done`,
+  );
+}

@@ -147,7 +147,10 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   /** `facts` are from before the change. Left out: it comes back by itself. */
   boot?(d: Desired<S>, facts: F): Boot<F>;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
-  /** Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer. */
+  /**
+   * Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer.
+   * Throws where the host could not take it back, for then nobody may try it.
+   */
   lockout?(before: Observed<S, F>, after: Desired<S> | undefined, way: Way): string | undefined;
   /** The facts that a program can use, as outputs beside the declared fields. */
   outputs?(facts: F): Readonly<Record<string, unknown>>;

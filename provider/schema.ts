@@ -11,6 +11,11 @@ export function hasUnknown(value: unknown): boolean {
   return Object.entries(value).some(([key, inner]) => key.includes(UNKNOWN) || hasUnknown(inner));
 }
 
+const holds = (value: unknown, key: string): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (Object.hasOwn(value, key) || Object.values(value).some((inner) => holds(inner, key)));
+
 export interface Parsed<S extends z.ZodRawShape> {
   /** Each field canonical, or raw where something in it is unknown or wrong. Absent fields are left out. */
   readonly fields: Record<string, unknown>;
@@ -45,6 +50,8 @@ export function parseFields<S extends z.ZodRawShape>(
     const result = field.safeParse(value);
     if (result.success) {
       if (result.data !== undefined) fields[key] = result.data;
+      // zod leaves it out of a record, and says nothing.
+      if (holds(value, "__proto__")) problems.push({ property: key, reason: "__proto__ is no name" });
     } else {
       fields[key] = value;
       problems.push(...result.error.issues.flatMap((issue) => describe(key, issue, value)));

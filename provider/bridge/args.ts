@@ -49,7 +49,7 @@ export interface BridgeFields {
   vrf?: string;
   /** Links that it takes in. Ports that others attach at run time, as a hypervisor does, are not touched. */
   ports?: (string | BridgePort)[];
-  /** Bytes, 68 to 65535. Left out, it follows the lowest of the ports. */
+  /** Bytes, 68 to 65535, and 1280 or more where there is IPv6. Left out, it follows the lowest of the ports. */
   mtu?: number;
   /** Left out, one is made from the host's machine-id and the name, once: it never follows the ports. */
   macAddress?: string;
@@ -130,6 +130,9 @@ export const schema = z.strictObject({
 export type Bridge = Desired<typeof schema.shape>;
 export type Port = z.output<typeof port>;
 
+/** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
+export const LEAST_IPV6_MTU = 1280;
+
 export function refine(d: Bridge): readonly Problem[] {
   const problems: Problem[] = [];
   const ports = d.ports ?? [];
@@ -159,6 +162,11 @@ export function refine(d: Bridge): readonly Problem[] {
     }
   });
   if (!d.up && d.routes?.length) problems.push({ property: "routes", reason: "need up: true" });
+  const six = [...(d.addresses ?? []), ...(d.routes ?? []).map((r) => r.destination)].find((a) =>
+    a.includes(":"),
+  );
+  if (d.mtu !== undefined && d.mtu < LEAST_IPV6_MTU && six)
+    problems.push({ property: "mtu", reason: `${d.mtu}: must be ${LEAST_IPV6_MTU} or more for ${six}` });
   if (d.vrf === d.name) problems.push({ property: "vrf", reason: "is the bridge itself" });
   return problems;
 }

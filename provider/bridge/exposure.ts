@@ -1,3 +1,5 @@
+import { refuseForGood } from "../errors";
+import { contains } from "../formats/cidr";
 import type { Exposure, Observed, Way } from "../kind";
 import type { Bridge, schema } from "./args";
 import type { Facts } from "./parse";
@@ -21,10 +23,16 @@ export function exposure({ state, facts }: Seen, after?: Bridge): Exposure {
 export function lockout(
   { state }: Seen,
   after: Bridge | undefined,
-  { links, server }: Way,
+  { links, server, client, gateway }: Way,
 ): string | undefined {
   if (!state || links[0] !== state.name) return undefined;
   if (!after) return `it runs over ${state.name}, which is to be deleted`;
+  // With the link, or its place in a VRF, go the routes of others, and nothing brings them back.
+  const routed = gateway && !state.routes?.some(({ destination }) => contains(destination, client));
+  if (routed && (!after.up || after.vrf !== state.vrf))
+    refuseForGood(
+      `the route by ${gateway} runs over ${state.name}, which is to be ${after.up ? "moved" : "down"}`,
+    );
   if (!after.up) return `it runs over ${state.name}, which is to be down (up: false)`;
   const own = (address: string) => address.split("/")[0] === server;
   const leaves = state.addresses?.find((address) => own(address) && !after.addresses?.some(own));

@@ -4,7 +4,7 @@ import { sameSubnet } from "../formats/cidr";
 import { addAddress, deleteAddress, setLink } from "../formats/link";
 import { convergeRoutes } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
-import type { Bridge, Port, schema } from "./args";
+import { type Bridge, LEAST_IPV6_MTU, type Port, type schema } from "./args";
 import type { Facts, Member } from "./parse";
 import { parseVlans } from "./vlans";
 
@@ -14,6 +14,7 @@ type Seen = Observed<Shape, Facts>;
 export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): readonly Step[] {
   const { state, facts } = before;
   for (const { name } of d.ports ?? []) requirePort(name, d.name, facts.members[name]);
+  requireMtu(d, before);
   if (d.vrf !== undefined && facts.table === undefined)
     throw new HostnetError(`vrf: ${d.vrf} is no VRF of the host`);
   const moves = facts.master !== d.vrf && (d.vrf !== undefined || last?.desired.vrf !== undefined);
@@ -73,6 +74,15 @@ function requirePort(name: string, bridge: string, member?: Member): void {
       `ports: ${name} carries ${member.addresses.join(", ")}, which a port cannot keep (takeAddresses is not supported yet)`,
     );
   }
+}
+
+/** Addresses of others, which no undo could put back with all that hangs on them. */
+function requireMtu(d: Bridge, { state, facts }: Seen): void {
+  if (d.mtu === undefined || d.mtu >= LEAST_IPV6_MTU) return;
+  const leaves = (a: string) => state?.addresses?.includes(a) && !d.addresses?.includes(a);
+  const lost = facts.addresses.find((a) => a.includes(":") && !leaves(a));
+  if (lost)
+    throw new HostnetError(`mtu: below ${LEAST_IPV6_MTU} there is no IPv6, and ${d.name} would lose ${lost}`);
 }
 
 /** The kernel's words for the fields, with times in hundredths of a second. */

@@ -45,15 +45,20 @@ export function boot(d: NftTable): Boot<Facts> {
   return { table: `${d.family} ${d.name}`, order: 1, facts };
 }
 
-/** A table that others' sets still live in stays, without what is ours. */
+/** A table that others' sets still live in stays, without what is ours; so does one that was bare before a change. */
 export function remove(before: Seen, { desired: { family, name } }: Last<Shape, Facts>): readonly Step[] {
   const { state, facts } = before;
-  const bare = facts.present && Object.keys(facts.listing).length === 0;
-  if (facts.foreign.length > 0 || (bare && state)) return state ? ensure({ family, name }, before) : [];
+  const wasBare = facts.present && Object.keys(facts.listing).length === 0 && !isEmpty(state);
+  if (facts.foreign.length > 0 || (wasBare && state)) return state ? ensure({ family, name }, before) : [];
   // Adding it first makes the deletion of an absent one no error.
   return state || facts.present
     ? [transaction([`add table ${family} ${name}`, `delete table ${family} ${name}`])]
     : [];
+}
+
+function isEmpty(state: NftTable | undefined): boolean {
+  const { blocks, comment } = tableOf(state ?? {});
+  return blocks.size === 0 && comment === undefined && !state?.dormant;
 }
 
 function header(table: string, dormant: boolean, comment?: string): string {

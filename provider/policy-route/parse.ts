@@ -1,7 +1,7 @@
 import { parseRoutesTo, places, present, type Route, showRoutesTo } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { PolicyRoute, schema } from "./args";
-import { covers, equal, listed, parseRules, type Rule, ruleOf, version } from "./rule";
+import { covers, equal, listed, neighbours, parseRules, type Rule, ruleOf } from "./rule";
 
 type Shape = typeof schema.shape;
 
@@ -34,7 +34,7 @@ export function query(d: PolicyRoute, last?: Last<Shape, Facts>): readonly Query
     ...eitherRule(d, last).flatMap((rule) => [
       // For the guard alone: the listing that is parsed has neighbours in it, which come and go.
       { argv: listed(rule) },
-      { argv: ["ip", "-N", "-j", version(rule), "rule", "list", "pref", String(rule.priority)], free: true },
+      { argv: neighbours(rule), free: true },
     ]),
     ...showRoutesTo(routePlaces(d, last)),
   ];
@@ -46,19 +46,21 @@ export function parse(
   last?: Last<Shape, Facts>,
 ): Observed<Shape, Facts> {
   const rules = eitherRule(d, last);
-  const all = rules.flatMap((rule, n) => parseRules(results[2 * n + 1]!, rule.family));
-  const distinct = all.filter((rule, n) => all.findIndex((other) => equal(other, rule)) === n);
+  const all = rules
+    .flatMap((rule, n) => parseRules(results[2 * n + 1]!, rule.family))
+    .filter((rule) => rules.some((wanted) => covers(wanted, rule)));
+  const near = all.filter((rule, n) => all.findIndex((other) => equal(other, rule)) === n);
   const routes = parseRoutesTo(results.slice(2 * rules.length), routePlaces(d, last));
   const standing = (table?: number) =>
     table === undefined ? [] : present(routesOf(table, d, last), table, routes);
   const facts: Facts = {
-    near: distinct.filter((rule) => rules.some((wanted) => covers(wanted, rule))),
+    near,
     table: d.table,
     ready: standing(d.table),
     stale: last?.desired.table === d.table ? [] : standing(last?.desired.table),
   };
   const known = [...(last ? [last.desired] : []), d].find((wanted) =>
-    distinct.some((r) => equal(r, ruleOf(wanted))),
+    near.some((r) => equal(r, ruleOf(wanted))),
   );
   if (!known) return { facts };
   return {

@@ -85,6 +85,12 @@ export function listed(rule: Rule): readonly string[] {
   return ["sh", "-c", LISTED, "sh", version(rule), String(rule.priority), pattern];
 }
 
+/** Lists these rules, and more: of the same priority, from and to the same networks or networks in them. */
+export function neighbours(rule: Rule): readonly string[] {
+  const { from = [], to = [] } = words(rule);
+  return ["ip", "-N", "-j", version(rule), "rule", "list", "pref", String(rule.priority), ...from, ...to];
+}
+
 /** One rule of `ip -N -j rule`; names stand for true by being there. */
 interface RuleJson {
   readonly priority: number;

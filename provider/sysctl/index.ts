@@ -1,4 +1,5 @@
-import type { Kind } from "../kind";
+import { refuseForGood } from "../errors";
+import type { Kind, Way } from "../kind";
 import { refine, type Sysctl, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
 import { boot, claims, ensure, remove } from "./render";
@@ -7,6 +8,16 @@ import { boot, claims, ensure, remove } from "./render";
 const CUTS = /^net\..*(forward|disable_ipv6|rp_filter|accept_ra|arp_(filter|ignore|announce)|bridge-nf-call)/;
 
 const cuts = (d?: Sysctl): boolean => Object.keys(d?.settings ?? {}).some((key) => CUTS.test(key));
+
+/** The kernel gives no address and no route back that goes with IPv6. */
+function lockout(_before: object, after: Sysctl | undefined, { server, links }: Way): undefined {
+  const offs = server.includes(":") ? ["all", ...links.map((link) => link.replaceAll(".", "/"))] : [];
+  const off = offs
+    .map((device) => `net.ipv6.conf.${device}.disable_ipv6`)
+    .find((key) => !/^(0+)?$/.test(after?.settings[key] ?? "0"));
+  if (off) refuseForGood(`it is by IPv6, which settings.${off} takes off its link`);
+  return undefined;
+}
 
 export const sysctl: Kind<typeof schema.shape, Facts> = {
   name: "Sysctl",
@@ -22,4 +33,5 @@ export const sysctl: Kind<typeof schema.shape, Facts> = {
   claims,
   boot,
   exposure: ({ state }, after) => (cuts(state) || cuts(after) ? { routing: true } : undefined),
+  lockout,
 };

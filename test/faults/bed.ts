@@ -61,6 +61,33 @@ read x || :
 kill -9 $p
 `;
 
+/** By which address we come, and what that takes beside the usual, on either side. */
+const LAYOUTS = {
+  plain: { address: ADDRESS.host, client: ":", host: ":", mend: ":" },
+  /** Over a bridge of others, by IPv6. */
+  bridged: {
+    address: "fd00:2::1",
+    client: "ip addr add fd00:2::9/64 dev way nodad",
+    host: `ip link add name br0 type bridge; sysctl -qw net.ipv6.conf.all.disable_ipv6=0
+for d in /proc/sys/net/ipv6/conf/*; do case $d in */all | */br0) ;; *) echo 1 >$d/disable_ipv6 ;; esac; done; ip addr flush dev uplink; ip link set dev uplink master br0; ip link set dev br0 up
+ip addr add ${ADDRESS.host}/24 dev br0; ip addr add fd00:2::1/64 dev br0 nodad
+/usr/sbin/sshd -f /run/sshd/config -o ListenAddress=[fd00:2::1]:22`,
+    mend: "ip link set dev br0 up mtu 1500 type bridge stp_state 0 vlan_filtering 0; ip addr replace fd00:2::1/64 dev br0 nodad",
+  },
+  /** The sshd is in a container, so that the host forwards what comes; from there \`nsenter\` leads to the host. */
+  routed: {
+    address: "198.18.0.2",
+    client: `ip route add 198.18.0.0/24 via ${ADDRESS.host}`,
+    host: `sysctl -qw net.ipv4.ip_forward=1
+ip netns add inner; ip link add name front type veth peer name eth0 netns inner
+ip addr add 198.18.0.1/24 dev front; ip link set dev front up
+ip -n inner addr add 198.18.0.2/24 dev eth0; ip -n inner link set dev eth0 up; ip -n inner route add default via 198.18.0.1
+ip netns exec inner /usr/sbin/sshd -f /run/sshd/config -o ListenAddress=198.18.0.2:22`,
+    mend: "sysctl -qw net.ipv4.ip_forward=1",
+  },
+} as const;
+export type Layout = keyof typeof LAYOUTS;
+
 /** A host with a real sshd in namespaces of this machine, and a proxy on the way to it. */
 export class FaultBed {
   readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
@@ -73,8 +100,10 @@ export class FaultBed {
   private readonly dialling = new Map<number, (socket?: Socket) => void>();
   private dialled = 0;
 
-  static async make(): Promise<FaultBed> {
-    const bed = new FaultBed();
+  private constructor(readonly layout: Layout) {}
+
+  static async make(layout: Layout = "plain"): Promise<FaultBed> {
+    const bed = new FaultBed(layout);
     await bed.start();
     return bed;
   }
@@ -82,7 +111,7 @@ export class FaultBed {
   private async start(): Promise<void> {
     const spaces = ["-n", ...(isRoot ? [] : ["-r", "--map-auto"])];
     this.holder = spawn("unshare", [...spaces, "sh", "-c", CLIENT], {
-      stdio: ["pipe", "pipe", "inherit"],
+      stdio: "pipe",
       env: {
         PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
         HOST,
@@ -91,13 +120,16 @@ export class FaultBed {
       },
     });
     const said = await new Promise<string>((resolve, reject) => {
-      let text = "";
+      let [text, errors] = ["", ""];
+      this.holder.stderr!.on("data", (data) => {
+        errors += data;
+      });
       this.holder.stdout!.on("data", (data) => {
         text += data;
-        if (/failed/.test(text)) reject(new Error("the host could not be set up"));
+        if (/failed/.test(text)) reject(new Error(`the host could not be set up: ${errors}`));
         if (/ready/.test(text) && /\d+ \d+/.test(text)) resolve(text);
       });
-      this.holder.once("exit", () => reject(new Error(`the namespaces could not be made: ${text}`)));
+      this.holder.once("exit", () => reject(new Error(`the namespaces could not be made: ${errors}`)));
     });
     this.pids = /(\d+) (\d+)/.exec(said)!.slice(1);
     this.dialler = spawn(
@@ -111,6 +143,9 @@ export class FaultBed {
       this.dialling.get(id)?.(socket as Socket | undefined);
       this.dialling.delete(id);
     });
+    const { client, host } = LAYOUTS[this.layout];
+    await this.run(this.enter("client"), ["sh", "-c", client]);
+    await this.sh(host);
     this.proxy = await this.through();
     for (let tries = 0; !(await this.login()); tries++) if (tries > 20) throw new Error("no sshd answers");
   }
@@ -124,7 +159,7 @@ export class FaultBed {
     const id = ++this.dialled;
     return new Promise((resolve, reject) => {
       this.dialling.set(id, (socket) => (socket ? resolve(socket) : reject(new Error("no connection"))));
-      this.dialler.send({ id, host: ADDRESS.host, port });
+      this.dialler.send({ id, host: LAYOUTS[this.layout].address, port });
     });
   }
 
@@ -148,11 +183,19 @@ export class FaultBed {
     writeFileSync(key, this.key.private, { mode: 0o600 });
     const options = ["StrictHostKeyChecking=no", `UserKnownHostsFile=${this.folder}/hosts`, "LogLevel=ERROR"];
     const ssh = ["ssh", "-F", "none", "-i", key, ...options.flatMap((option) => ["-o", option])];
-    const timed = ["timeout", String(seconds), ...ssh, `root@${ADDRESS.host}`, "echo in"];
+    const timed = ["timeout", String(seconds), ...ssh, `root@${LAYOUTS[this.layout].address}`, "echo in"];
     return this.run(this.enter("client"), timed).then(
       (said) => said === "in\n",
       () => false,
     );
+  }
+
+  /** Takes away what is ours, by hand, and puts right what others need. */
+  async wipe(): Promise<void> {
+    await this.sh(`${LAYOUTS[this.layout].mend}; rm -rf /run/hostnet /etc/hostnet
+      nft list tables | grep -w own | while read -r x family name; do nft delete table $family $name; done
+      for l in /sys/class/net/own*; do [ ! -e $l ] || ip link del dev \${l##*/}; done
+      while ip rule | grep -q '^5[0-9]:'; do ip rule del pref $(ip rule | sed -n '/^5[0-9]:/{s/:.*//;p;q}'); done; :`);
   }
 
   private run(enter: readonly string[], argv: readonly string[]): Promise<string> {

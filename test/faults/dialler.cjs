@@ -2,7 +2,8 @@
 const { connect } = require("node:net");
 
 process.on("message", ({ id, host, port }) => {
-  const socket = connect({ host, port, noDelay: true, timeout: 20_000 });
+  // What the host says first is read by the test, not here.
+  const socket = connect({ host, port, noDelay: true, timeout: 20_000 }).pause();
   const fail = () => {
     socket.destroy();
     process.send({ id });

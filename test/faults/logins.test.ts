@@ -85,10 +85,12 @@ row(
       /usr/sbin/sshd -f /run/sshd/middle -o ListenAddress=192.0.2.1:2299 -o LogLevel=VERBOSE`);
       const middle = await bed.through(2299);
       proxies.push(middle);
-      await logsIn({ connection: { port: middle.port } }, /key/i);
+      await logsIn({ connection: { port: middle.port } }, /host key.*SHA256:.*SHA256:/s);
       // Not a byte of a login.
-      if (/(Accepted|Failed|Postponed).* for root from .* port/.test(await bed.sh("cat /run/syslog")))
-        throw new Error("a login was tried");
+      const log = await bed.sh("grep sshd /run/syslog");
+      if (!/Connection from 192.0.2.9/.test(log)) throw new Error(`nobody came: ${log}`);
+      if (/(Accepted|Failed|Postponed|Invalid user|Connection closed by authenticating)/.test(log))
+        throw new Error(`a login was tried: ${log}`);
       return;
     }
     const [text, error] = KEYS[name]!;
@@ -156,13 +158,23 @@ const SHELLS: Record<string, { shell?: string; rc?: string; error?: RegExp }> = 
   nologin: { shell: "/usr/sbin/nologin", error: /lets nobody in/ },
   false: { shell: "/bin/false", error: /login shell/ },
 };
-row("13", "login shells and rc files", { cases: Object.keys(SHELLS), few: 8 }, async (name) => {
-  const { shell = "/bin/bash", rc = "", error } = SHELLS[name]!;
-  await bed.sh(`printf '%s\\n' 'root ALL=(ALL) ALL' '${NOPASSWD}' >/etc/sudoers; chmod 440 /etc/sudoers
+row(
+  "13",
+  "login shells, rc files, banners",
+  { cases: [...Object.keys(SHELLS), "a banner"], few: 9 },
+  async (name) => {
+    const { shell = "/bin/bash", rc = "", error } = SHELLS[name] ?? {};
+    await bed.sh(`printf '%s\\n' 'root ALL=(ALL) ALL' '${NOPASSWD}' >/etc/sudoers; chmod 440 /etc/sudoers
+    echo "come in" >/run/sshd/banner; cp /run/sshd/banner /etc/motd
     sed -i 's|^\\(ops:.*:\\).*|\\1${shell}|' /etc/passwd; echo "${rc}" >/home/ops/.bashrc; chown 1500 /home/ops/.bashrc`);
-  await logsIn({ connection: { user: "ops" }, ssh: { sudo: true } }, error);
-  await bed.sh("sed -i 's|^\\(ops:.*:\\).*|\\1/bin/sh|' /etc/passwd; rm /home/ops/.bashrc");
-});
+    const greets = await (name === "a banner"
+      ? bed.sshd(3500, { Banner: "/run/sshd/banner", PrintMotd: "yes" })
+      : bed.through());
+    proxies.push(greets);
+    await logsIn({ connection: { user: "ops", port: greets.port }, ssh: { sudo: true } }, error);
+    await bed.sh("sed -i 's|^\\(ops:.*:\\).*|\\1/bin/sh|' /etc/passwd; rm /home/ops/.bashrc /etc/motd");
+  },
+);
 
 const LIMITS: readonly { options: Record<string, string | number>; error?: RegExp }[] = [
   { options: { MaxSessions: 1 } },
@@ -182,8 +194,8 @@ row("23", "limits of sshd", { cases: LIMITS, few: 8 }, async ({ options, error }
 
 row(
   "25",
-  "port, user, key of the host change in the program",
-  { cases: ["port", "user", "key"], few: 3 },
+  "address, port, user, key of the host change in the program",
+  { cases: ["address", "port", "user", "key"], few: 4 },
   async (what) => {
     const at = new Workstation(bed);
     const third = keyPair();
@@ -191,7 +203,8 @@ row(
       `printf '%s\\n' 'root ALL=(ALL) ALL' '${NOPASSWD}' >/etc/sudoers; chmod 440 /etc/sudoers; echo '${third.public}' >>/root/.ssh/authorized_keys`,
     );
     await at.up("NftTable", "own", table());
-    if (what === "port") {
+    if (what === "address") at.host = { connection: { host: "localhost" } };
+    else if (what === "port") {
       const proxy = await bed.sshd(4000, {});
       proxies.push(proxy);
       at.host = { connection: { port: proxy.port } };
@@ -210,27 +223,55 @@ row(
   },
 );
 
+const ANOTHER = "fedcba9876543210fedcba9876543210";
 row(
   "27",
   "another machine behind the same address",
-  { cases: ["read", "update", "delete"], few: 3 },
+  { cases: ["read", "update", "delete", "create", "accepted"], few: 5 },
   async (verb) => {
     const at = new Workstation(bed);
-    await at.up("NftTable", "own", table());
-    await bed.sh("echo fedcba9876543210fedcba9876543210 >/etc/machine-id");
-    const act = {
-      read: () => at.stack.run().refresh("NftTable", "own"),
-      update: () => at.stack.run().up("NftTable", "own", at.args(table(2))),
-      delete: () => at.stack.run().destroy("NftTable", "own"),
-    }[verb]!;
-    await survives({
-      at,
-      fault: act,
-      error: /replaceWith.*deletedWith|deletedWith.*replaceWith|acceptMachine/s,
-      mend: () => bed.sh(`echo ${MACHINE} >/etc/machine-id`),
-      again: () => at.up("NftTable", "own", table(2)),
-    });
-    await at.stack.run().destroy("NftTable", "own");
-    at.close();
+    const { stack } = at;
+    const others = { family: "ipv4", priority: 50, to: "10.7.0.0/24", table: 99 };
+    const accepted = { ...table(2), acceptMachine: ANOTHER };
+    const acts: Record<string, () => Promise<unknown>> = {
+      read: () => stack.run().refresh("NftTable", "own"),
+      update: () => stack.run().up("NftTable", "own", at.args(table(2))),
+      delete: () => stack.run().destroy("NftTable", "own"),
+      create: () => stack.run().up("PolicyRoute", "own", at.args(others)),
+      accepted: () => stack.run().up("NftTable", "own", at.args(accepted)),
+    };
+    const goesAhead = verb === "create" || verb === "accepted";
+    try {
+      await at.up("NftTable", "own", table());
+      // Another machine, or the same one reinstalled: nothing of ours is there.
+      const former = await bed.sh("nft list table inet own; cat /etc/hostnet/objects/*");
+      if (goesAhead) await bed.wipe();
+      await bed.sh(`echo ${ANOTHER} >/etc/machine-id`);
+      if (!goesAhead) {
+        await survives({
+          at,
+          fault: acts[verb]!,
+          error: new RegExp(
+            `machine-id ${ANOTHER}, was ${MACHINE}.*replaceWith.*deletedWith.*acceptMachine`,
+            "s",
+          ),
+          mend: () => bed.sh(`echo ${MACHINE} >/etc/machine-id`),
+          again: () => at.up("NftTable", "own", table(2)),
+        });
+        return;
+      }
+      await acts[verb]!();
+      const { own } = await look(bed);
+      const made = verb === "create" ? own.includes("to 10.7.0.0/24") : own.includes("tcp dport 2 drop");
+      if (!made || (verb === "create" && own.includes("table inet own")))
+        throw new Error(`${former}\n---\n${own}`);
+      if (verb === "create") await stack.run().destroy("PolicyRoute", "own");
+      else await stack.run().destroy("NftTable", "own");
+      if ((await look(bed)).own.includes("own")) throw new Error("it is still there");
+    } finally {
+      at.close();
+      await bed.sh(`echo ${MACHINE} >/etc/machine-id`);
+      await bed.wipe();
+    }
   },
 );

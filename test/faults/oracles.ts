@@ -1,6 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { bridge } from "../../provider/bridge";
 import { RunHosts } from "../../provider/hosts";
 import { lifecycle } from "../../provider/lifecycle";
+import { nftSet } from "../../provider/nft-set";
 import { nftTable } from "../../provider/nft-table";
 import { policyRoute } from "../../provider/policy-route";
 import { sysctl } from "../../provider/sysctl";
@@ -12,6 +16,11 @@ type Args = Record<string, unknown>;
 
 /** Must never be seen anywhere but where it belongs. */
 export const SUDO_PASSWORD = "canary-sudo-0x5ec2e7";
+
+/** The log of all workstations. */
+const LOGS = mkdtempSync(join(tmpdir(), "hostnet-log-"));
+process.env.HOSTNET_LOG = join(LOGS, "log");
+afterAll(() => rmSync(LOGS, { recursive: true }));
 
 /** A workstation: one stack, on the way of the bed's proxy; each run is a provider of its own. */
 export class Workstation {
@@ -32,6 +41,7 @@ export class Workstation {
       hosts.configure((key) => this.credentials[`hostnet:${key}`]);
       return {
         Bridge: lifecycle(bridge, hosts),
+        NftSet: lifecycle(nftSet, hosts),
         NftTable: lifecycle(nftTable, hosts),
         PolicyRoute: lifecycle(policyRoute, hosts),
         Sysctl: lifecycle(sysctl, hosts),
@@ -43,7 +53,8 @@ export class Workstation {
   args(args: Args): Args {
     const { connection, ...rest } = this.host;
     const usual = { host: "127.0.0.1", port: this.bed.proxy.port, hostKey: this.bed.hostKey.public };
-    const dialling = { dialErrorLimit: 1, perDialTimeout: 5 };
+    // Many hosts share this machine: a handshake may take its time.
+    const dialling = { dialErrorLimit: 1, perDialTimeout: 15 };
     return {
       confirm: { timeout: 5 },
       ...rest,
@@ -110,8 +121,19 @@ const REST = `t=0; while [ -e /run/hostnet/pending/open ] && [ $t -lt 100 ]; do 
 [ ! -e /run/hostnet/lock ] || flock -w 30 -x /run/hostnet/lock true
 [ ! -e /run/hostnet/pending/ready ] || sh /run/hostnet/pending/script undo >/dev/null 2>&1`;
 
-/** Says what is wrong; nothing when all six oracles hold. */
-export async function survives({ at, fault, again, mend, error, within = 5 }: Trial): Promise<void> {
+/** Says what is wrong; nothing when all six oracles hold. A host that did not survive is cleaned for the next trial. */
+export async function survives(trial: Trial): Promise<void> {
+  try {
+    await survive(trial);
+  } catch (error) {
+    await trial.mend?.();
+    await trial.at.bed.wipe();
+    trial.at.stack.resources.clear();
+    throw error;
+  }
+}
+
+async function survive({ at, fault, again, mend, error, within = 20 }: Trial): Promise<void> {
   const { bed, stack } = at;
   const before = await look(bed);
   const failed = await fault().then(
@@ -161,7 +183,7 @@ export function differing(before: string, after: string): string {
   );
 }
 
-/** In errors, state, records, processes, the host's log and its shells' histories. */
+/** In errors, state, records, processes, both logs and the histories of the host's shells. */
 export async function noSecrets({ bed, stack, credentials }: Workstation, more = ""): Promise<void> {
   const texts = {
     error: more,
@@ -170,7 +192,9 @@ export async function noSecrets({ bed, stack, credentials }: Workstation, more =
       "cat /run/syslog; grep -rs '' /etc/hostnet /run/hostnet; cat /root/.*history /home/*/.*history 2>/dev/null; :",
     ),
     processes: await bed.processes(),
+    log: readFileSync(process.env.HOSTNET_LOG!, "utf8"),
   };
+  if (texts.log === "") throw new Error("O5: nothing was logged");
   const secrets = [
     SUDO_PASSWORD,
     ...Object.values(credentials).map((text) => text.split("\n").at(-3) ?? text),

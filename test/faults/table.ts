@@ -5,8 +5,8 @@ const table = process.env.HOSTNET_FAULTS;
 
 /** So many of them, spread, and not all at the same place of a pattern. */
 function sample<T>(all: readonly T[], count: number): readonly T[] {
-  if (table !== undefined || all.length < count + 4) return all;
-  return Array.from({ length: count }, (_, n) => all[Math.floor((n * all.length) / count + (n % 4))]!);
+  if (table !== undefined || all.length <= count) return all;
+  return Array.from({ length: count }, (_, n) => all[Math.floor(((n + (n % 4) / 4) * all.length) / count)]!);
 }
 
 /** One row of the fault table: each case must be survived. `lanes` run side by side, each with what is its own. */
@@ -29,7 +29,7 @@ export function row<T, L = undefined>(
         }
       }
     };
-    const all = table === undefined && lanes.length > 2 ? lanes.slice(0, 2) : lanes;
+    const all = table === undefined && lanes.length > 3 ? lanes.slice(0, 3) : lanes;
     await Promise.all((all.length > 0 ? all : [undefined as L]).map(lane));
     if (table) appendFileSync(table, `${JSON.stringify({ number, what, tried, failed: failures.length })}\n`);
     if (failures.length > 0)

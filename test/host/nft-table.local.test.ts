@@ -63,3 +63,11 @@ test("a table lives its whole life", async () => {
   expect(host.sh("nft list ruleset")).toBe("");
   expect(host.sh("ls /etc/hostnet")).toBe("");
 }, 30_000);
+
+test("a table without anything in it comes and goes", async () => {
+  const bare = await inputs({ chains: {} });
+  const { id, outs } = await provider.create(bare);
+  expect(host.sh("nft list ruleset")).toBe("table inet guests {\n}\n");
+  await provider.delete(id, outs);
+  expect(host.sh("nft list ruleset; ls /etc/hostnet")).toBe("");
+});

@@ -160,3 +160,21 @@ test.each([
 ])("%j is refused", (args, reason) => {
   expect(JSON.stringify(problems(bridge, { name: "br0", up: true, ...args }))).toContain(reason);
 });
+
+test("an MTU below 1280 takes IPv6 away: refused where there is some, but for what goes anyway", () => {
+  const now = (addresses: readonly string[], state: object = {}) => ({
+    state: declare({ mtu: 1500, ...state }),
+    facts: { addresses, members: {}, addressOptions: {} } as unknown as Facts,
+  });
+  const low = declare({ mtu: 1279 });
+  expect(() => bridge.ensure(low, now(["10.0.0.1/24", "fd00::1/64"]))).toThrow(
+    "mtu: below 1280 there is no IPv6, and br0 would lose fd00::1/64",
+  );
+  expect(text(bridge.ensure(low, now(["10.0.0.1/24"])))).toEqual(["ip link set dev br0 mtu 1279"]);
+  expect(() => bridge.ensure(declare({ mtu: 1280 }), now(["fd00::1/64"]))).not.toThrow();
+  expect(() => bridge.ensure(low, now(["fd00::1/64"], { addresses: ["fd00::1/64"] }))).not.toThrow();
+  const both = { name: "br0", up: true, mtu: 1279, addresses: ["fd00::1/64"] };
+  expect(problems(bridge, both)).toEqual([
+    { property: "mtu", reason: "1279: must be 1280 or more for fd00::1/64" },
+  ]);
+});

@@ -4,6 +4,7 @@ import { confirmation, refuseLockout } from "../../provider/exposure";
 import type { Way } from "../../provider/kind";
 import { nftTable } from "../../provider/nft-table";
 import { parseFields } from "../../provider/schema";
+import { sysctl } from "../../provider/sysctl";
 
 const way: Way = {
   client: "192.0.2.9",
@@ -124,7 +125,7 @@ describe("an input chain", () => {
 });
 
 test("a bridge that the connection runs over keeps its address, stays up and stays", () => {
-  const on: Way = { ...way, links: ["br0", "eth0"] };
+  const on: Way = { ...way, links: ["br0", "eth0"], gateway: undefined };
   const now = { state: { name: "br0", up: true, addresses: ["192.0.2.1/24"] }, facts: {} as never };
   const say = (after?: object) =>
     bridge.lockout!(now, after && ({ name: "br0", up: true, ...after } as never), on);
@@ -137,6 +138,39 @@ test("a bridge that the connection runs over keeps its address, stays up and sta
   );
   expect(say({ addresses: ["192.0.2.1/25"] })).toBeUndefined();
   expect(bridge.lockout!(now, undefined, way)).toBeUndefined();
+});
+
+test("a bridge that others' route to the connection runs over stays up, whoever wants to try", () => {
+  const on: Way = { ...way, links: ["br0", "eth0"], client: "198.51.100.7" };
+  const say = (after: object, routes?: object[]) =>
+    bridge.lockout!(
+      { state: { name: "br0", up: true, routes } as never, facts: {} as never },
+      { name: "br0", up: true, ...after } as never,
+      on,
+    );
+  expect(() => say({ up: false })).toThrow(
+    /the route by 192.0.2.254 runs over br0, which is to be down, and/,
+  );
+  expect(() => say({ vrf: "red" })).toThrow(
+    /br0, which is to be moved, and the host could not take that back/,
+  );
+  expect(say({})).toBeUndefined();
+  // Ours goes back with the bridge.
+  const routes = [{ destination: "0.0.0.0/0", gateway: "192.0.2.254" }];
+  expect(say({ up: false }, routes)).toBe("it runs over br0, which is to be down (up: false)");
+});
+
+test("IPv6 is not taken from a connection by IPv6, whoever wants to try", () => {
+  const six: Way = { ...way, server: "fd00:2::1", client: "fd00:2::9", links: ["br0.7", "eth0"] };
+  const say = (key: string, value: string, on = six) =>
+    sysctl.lockout!({ facts: { devices: {} } }, { name: "x", settings: { [key]: value } }, on);
+  for (const device of ["all", "br0/7", "eth0"])
+    expect(() => say(`net.ipv6.conf.${device}.disable_ipv6`, "1")).toThrow(
+      `it is by IPv6, which settings.net.ipv6.conf.${device}.disable_ipv6 takes off its link, and the host could not`,
+    );
+  expect(say("net.ipv6.conf.all.disable_ipv6", "0")).toBeUndefined();
+  expect(say("net.ipv6.conf.eth1.disable_ipv6", "1")).toBeUndefined();
+  expect(say("net.ipv6.conf.all.disable_ipv6", "1", way)).toBeUndefined();
 });
 
 test("a lockout is refused unless it is meant", () => {

@@ -8,6 +8,7 @@ import {
   covers,
   equal,
   listed,
+  neighbours,
   parseRules,
   ruleOf,
   ruleText,
@@ -453,4 +454,11 @@ test("law: junk is an error, never an object", () => {
     }),
   );
   expect(() => look([{ ...LAN_RULE, fwmark: "zzz" }], [], LAN)).toThrow();
+});
+
+test("a thousand rules of one priority: the look asks for those of its own networks", () => {
+  const ip = ["ip", "-N", "-j", "-4", "rule", "list", "pref", "100"];
+  expect(neighbours(ruleOf(desired(MINIMAL)))).toEqual(ip);
+  expect(neighbours(ruleOf(desired(LAN)))).toEqual([...ip, "from", "192.168.2.0/24"]);
+  expect(neighbours(ruleOf(desired(FULL)))).toEqual([...ip, "from", "192.168.2.0/24", "to", "10.0.0.0/8"]);
 });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { z } from "zod";
 import { bridge } from "../../provider/bridge";
 import { hostSchema } from "../../provider/host-args";
+import { nftTable } from "../../provider/nft-table";
 import {
   address,
   hasUnknown,
@@ -341,4 +342,11 @@ describe("every field is canonical, and stays so", () => {
     for (const id of [1, 252, 256, 4294967295]) expect(says(id)).toBeUndefined();
     expect(integer(1, 2).safeParse(Number.NaN).success).toBe(false);
   });
+});
+
+test("a key __proto__ is refused at any depth: zod would leave it out in silence", () => {
+  const chains = JSON.parse('{ "__proto__": { "rules": [] } }');
+  expect(refused(nftTable.schema, { family: "inet", name: "t", chains })).toEqual([
+    expect.stringMatching(/^chains: __proto__ is no name/),
+  ]);
 });
