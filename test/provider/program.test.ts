@@ -63,6 +63,7 @@ test("every kind of the stable entry has its example, and none has gone", () => 
     "kernelModules",
     "nftSet",
     "nftTable",
+    "nwFilter",
     "policyRoute",
     "sysctl",
     "vrf",
