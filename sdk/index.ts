@@ -12,6 +12,7 @@ export {
   type NwFilterRef,
   type NwFilterRule,
 } from "./nw-filter";
+export { NwFilterBinding, type NwFilterBindingArgs } from "./nw-filter-binding";
 export { PolicyRoute, type PolicyRouteArgs } from "./policy-route";
 export { Sysctl, type SysctlArgs } from "./sysctl";
 export { Vrf, type VrfArgs } from "./vrf";

@@ -12,6 +12,19 @@ export const libvirtUri = z
     'is no URI of a libvirt on the host, as "qemu:///system", "nwfilter:///system" or "lxc:///"',
   );
 
+export const uuid = z
+  .string()
+  .regex(
+    /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i,
+    "is no UUID, as fce8ae34-e69e-83bf-262e-30786c1f8073",
+  )
+  .transform((text) =>
+    text
+      .toLowerCase()
+      .replaceAll("-", "")
+      .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5"),
+  );
+
 /** A call of virsh, in English and without headings. */
 export const virsh = (uri: string | undefined, ...words: readonly string[]): readonly string[] => [
   "env",
@@ -47,6 +60,14 @@ function unanswered(said: string, uri = DEFAULT_URI): string {
       ? ". Log in as root, or with ssh: { sudo: true }"
       : "";
   return `libvirt at ${uri} does not answer: ${lines.join(": ")}${hint}`;
+}
+
+/** Why libvirt would not, without virsh's frame around it. */
+export function reasonOf({ stderr }: Result): string | undefined {
+  const lines = stderr.split("\n").map((line) => line.replace(/^error: /, "").trim());
+  return (
+    lines.filter((line) => line !== "" && !/^Failed to \w+ network filter/.test(line)).join(": ") || undefined
+  );
 }
 
 /** A UUID that is the same whenever it is made from the same text (version 8, variant 1). */

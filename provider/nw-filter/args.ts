@@ -1,18 +1,10 @@
 import { z } from "zod";
 import { type FilterParameters, filterName } from "../formats/filterref";
-import { libvirtUri } from "../formats/libvirt";
+import { libvirtUri, uuid } from "../formats/libvirt";
 import type { Desired, Problem } from "../kind";
 import { canonical } from "../schema";
 import { entry } from "./entries";
-import {
-  chainName,
-  chainPriority,
-  type Filter,
-  parseFilter,
-  renderFilter,
-  standardPriority,
-  uuid,
-} from "./filter";
+import { chainName, chainPriority, type Filter, parseFilter, renderFilter, standardPriority } from "./filter";
 import { lossesOf } from "./losses";
 import type { PROTOCOLS, Protocol, Values } from "./protocols";
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { filterName, readFilterref, renderFilterref } from "../formats/filterref";
+import { uuid } from "../formats/libvirt";
 import { openTag, parseXml, type XmlElement } from "../formats/xml";
 import { integer } from "../schema";
 import {
@@ -46,19 +47,6 @@ export const chainName = z
   .refine(
     (chain) => chain === "root" || prefixes.some((prefix) => chain.startsWith(prefix)),
     `must be root, or begin with ${prefixes.join(", ")}`,
-  );
-
-export const uuid = z
-  .string()
-  .regex(
-    /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i,
-    "is no UUID, as fce8ae34-e69e-83bf-262e-30786c1f8073",
-  )
-  .transform((text) =>
-    text
-      .toLowerCase()
-      .replaceAll("-", "")
-      .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5"),
   );
 
 /** Exactly as `virsh nwfilter-dumpxml` prints it. */

@@ -1,4 +1,4 @@
-import { unlessGone, uuidFrom, virsh } from "../formats/libvirt";
+import { reasonOf, unlessGone, uuidFrom, virsh } from "../formats/libvirt";
 import type { Last, Observed, Result, Step } from "../kind";
 import { filterOf, type NwFilter, type schema } from "./args";
 import { renderFilter } from "./filter";
@@ -31,10 +31,7 @@ const undefine = ({ name, uri }: NwFilter): Step => ({
   unless: unlessGone(virsh(uri, "nwfilter-dumpxml", "--nwfilter", name)),
 });
 
-/** libvirt's reason, without virsh's frame around it. */
-export function explain({ argv }: Step, { stderr }: Result): string | undefined {
-  if (!argv.includes("nwfilter-define")) return undefined;
-  const lines = stderr.split("\n").map((line) => line.replace(/^error: /, "").trim());
-  const reason = lines.filter((line) => line !== "" && !/^Failed to define network filter/.test(line));
-  return reason.length > 0 ? `libvirt refuses the filter: ${reason.join(": ")}` : undefined;
+export function explain({ argv }: Step, result: Result): string | undefined {
+  const reason = argv.includes("nwfilter-define") ? reasonOf(result) : undefined;
+  return reason && `libvirt refuses the filter: ${reason}`;
 }

@@ -169,6 +169,23 @@ const lives: Record<string, Life> = {
     destroyed: `no "virsh nwfilter-dumpxml guests"; no "virsh nwfilter-dumpxml inner"
       [ "$(virsh -q nwfilter-list | wc -l)" = "$(cat /run/lab/filters)" ]`,
   },
+  NwFilterBinding: {
+    // libvirt's own chains stay, once made.
+    world: `virsh nwfilter-binding-list; ip link add name tap0 type veth peer name eth0; ip link set dev tap0 up
+      ebtables -t nat -L >/dev/null; nft flush ruleset`,
+    create: `new NwFilterBinding("guest", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:05", filter: "no-mac-spoofing" });`,
+    created: `virsh nwfilter-binding-dumpxml tap0 | grep -q "filterref filter='hostnet-tap0'"
+      virsh nwfilter-dumpxml hostnet-tap0 | grep -q "filterref filter='no-mac-spoofing'"
+      ebtables -t nat -L I-tap0-mac | grep -qi '52:54:0*:0*:0*:0*5 -j RETURN'`,
+    update: `new NwFilterBinding("guest", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:06", filter: "no-mac-spoofing",
+      parameters: { IP: ["10.0.0.5", "10.0.0.6"] }, trigger: "2" });`,
+    updated: `ebtables -t nat -L I-tap0-mac | grep -qi '52:54:0*:0*:0*:0*6 -j RETURN'
+      [ $(virsh nwfilter-dumpxml hostnet-tap0 | grep -c "parameter name='IP'") = 2 ]
+      no "nft list table bridge hostnet-closed-tap0"`,
+    edit: "ebtables -t nat -F",
+    drift: "its rules are gone: ebtables -A PREROUTING -i tap0 -j libvirt-I-tap0",
+    destroyed: `no "virsh nwfilter-binding-dumpxml tap0"; no "virsh nwfilter-dumpxml hostnet-tap0"`,
+  },
 };
 
 test.each(Object.keys(lives))("%s", async (kind) => {

@@ -178,4 +178,19 @@ export const examples: readonly Example[] = [
       ],
     },
   },
+  {
+    kind: "NwFilterBinding",
+    code: "exports.handler=()=>require('pulumi-hostnet/v1').nwFilterBinding;",
+    deleteBeforeReplace: false,
+    identity: ["portDev"],
+    args: {
+      portDev: "tap0",
+      macAddress: "52:54:00:00:00:05",
+      filter: "guests",
+      parameters: { IP: ["10.0.0.5", "10.0.0.6"], DHCPSERVER: "10.0.0.1" },
+      vm: { name: "web", uuid: "fce8ae34-e69e-83bf-262e-30786c1f8073" },
+      trigger: "1",
+      uri: "qemu:///system",
+    },
+  },
 ];

@@ -64,6 +64,7 @@ test("every kind of the stable entry has its example, and none has gone", () => 
     "nftSet",
     "nftTable",
     "nwFilter",
+    "nwFilterBinding",
     "policyRoute",
     "sysctl",
     "vrf",

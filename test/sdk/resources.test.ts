@@ -10,6 +10,7 @@ import {
   NftSet,
   NftTable,
   NwFilter,
+  NwFilterBinding,
   nft,
   PolicyRoute,
   type SshOptions,
@@ -71,6 +72,7 @@ const classes = {
   Sysctl,
   KernelModules,
   NwFilter,
+  NwFilterBinding,
 } as unknown as Record<
   string,
   new (
@@ -105,6 +107,8 @@ test("type tokens and provider code, as they stand in users' state for ever", as
     "pulumi-nodejs:dynamic/hostnet:KernelModules":
       "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
     "pulumi-nodejs:dynamic/hostnet:NwFilter": "exports.handler=()=>require('pulumi-hostnet/v1').nwFilter;",
+    "pulumi-nodejs:dynamic/hostnet:NwFilterBinding":
+      "exports.handler=()=>require('pulumi-hostnet/v1').nwFilterBinding;",
   });
 });
 
@@ -293,8 +297,18 @@ describe("outputs", () => {
         Sysctl: ["name", "settings"],
         KernelModules: ["name", "modules"],
         NwFilter: ["name", "uuid", "xml"],
+        NwFilterBinding: ["portDev", "macAddress", "filter"],
       };
-      const needed = ["table", "family", "priority", "settings", "modules"].filter((key) => key in args);
+      const needed = [
+        "table",
+        "family",
+        "priority",
+        "settings",
+        "modules",
+        "portDev",
+        "macAddress",
+        "filter",
+      ].filter((key) => key in args);
       const resource = new classes[kind]!("o", {
         ...host,
         ...Object.fromEntries(needed.map((key) => [key, args[key]])),

@@ -12,6 +12,7 @@ const kinds = [
   "sysctl",
   "kernel-modules",
   "nw-filter",
+  "nw-filter-binding",
 ];
 
 function sources(folder: string): string[] {
