@@ -4,6 +4,15 @@ export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";
 export { NftSet, type NftSetArgs } from "./nft-set";
 export { NftTable, type NftTableArgs } from "./nft-table";
+export {
+  filterref,
+  NwFilter,
+  type NwFilterArgs,
+  type NwFilterMatch,
+  type NwFilterRef,
+  type NwFilterRule,
+} from "./nw-filter";
+export { NwFilterBinding, type NwFilterBindingArgs } from "./nw-filter-binding";
 export { PolicyRoute, type PolicyRouteArgs } from "./policy-route";
 export { Sysctl, type SysctlArgs } from "./sysctl";
 export { Vrf, type VrfArgs } from "./vrf";

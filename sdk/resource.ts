@@ -8,9 +8,13 @@ import type { HostArgs } from "./host";
 type Inner<T> = T extends readonly (infer U)[]
   ? readonly DeepInput<U>[]
   : T extends object
-    ? { [K in keyof T]: DeepInput<NonNullable<T[K]>> | Extract<T[K], undefined> }
+    ? { [K in keyof T]: Field<T[K]> }
     : T;
 type DeepInput<T> = pulumi.Input<Inner<T>>;
+/** What must not be given is no input: so the compiler can tell by it what is meant. */
+type Field<T> = [NonNullable<T>] extends [never]
+  ? undefined
+  : DeepInput<NonNullable<T>> | Extract<T, undefined>;
 
 /** The arguments of a resource: its fields, and how to reach the host. */
 export type Args<Fields> = HostArgs & { [K in keyof Fields]: DeepInput<NonNullable<Fields[K]>> };

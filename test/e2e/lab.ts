@@ -22,7 +22,17 @@ ${lines.join("\n")}
 `;
 }
 
-const KINDS = ["Bridge", "Vrf", "PolicyRoute", "NftTable", "NftSet", "Sysctl", "KernelModules"];
+const KINDS = [
+  "Bridge",
+  "Vrf",
+  "PolicyRoute",
+  "NftTable",
+  "NftSet",
+  "Sysctl",
+  "KernelModules",
+  "NwFilter",
+  "NwFilterBinding",
+];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
 /** A program that comes with the package. */

@@ -1,4 +1,4 @@
-// What needs the virtual machine: its VRFs, its modules, its systemd.
+// What needs the virtual machine: its VRFs, its modules, its systemd, its libvirt.
 import { differences } from "../lab/snapshot.ts";
 import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
 import { live } from "./lives.ts";
@@ -20,7 +20,9 @@ beforeEach(async () => {
 });
 afterEach(() => project?.close());
 
-test.each(["Vrf", "KernelModules"] as const)("%s", (kind) => live(vm, project, kind));
+test.each(["Vrf", "KernelModules", "NwFilter", "NwFilterBinding"] as const)("%s", (kind) =>
+  live(vm, project, kind),
+);
 
 test("what only outputs tie together goes in an order that works", async () => {
   await verify(vm, "card lan1");

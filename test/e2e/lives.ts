@@ -130,6 +130,45 @@ const lives = {
     drift: "modules: nf_conntrack_ftp is missing",
     destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"`,
   },
+  NwFilter: {
+    world: "virsh -q nwfilter-list | wc -l > /run/lab/filters",
+    create: `const inner = new NwFilter("inner", { ...host, entries: [{ action: "return", direction: "out", mac: { srcmacaddr: "$MAC" } }] });
+      new NwFilter("guests", { ...host, entries: [{ filter: "clean-traffic", parameters: { IP: ["10.0.0.5", "10.0.0.6"] } },
+        { filter: inner.name }, { action: "accept", direction: "in", tcp: { dstportstart: 22, comment: "it's \\"<ssh>\\" & more" } }] });`,
+    created: `virsh nwfilter-dumpxml guests > /run/lab/guests.xml
+      grep -q "<tcp dstportstart='22' comment='it&apos;s &quot;&lt;ssh&gt;&quot; &amp; more'/>" /run/lab/guests.xml
+      [ $(grep -c "<parameter name='IP'" /run/lab/guests.xml) = 2 ]
+      grep -q "<filterref filter='inner'/>" /run/lab/guests.xml
+      grep -q '<uuid>' /run/lab/guests.xml; virsh nwfilter-dumpxml inner | grep -q 'MAC'`,
+    update: `const inner = new NwFilter("inner", { ...host, entries: [{ action: "return", direction: "out", mac: { srcmacaddr: "$MAC" } }] });
+      new NwFilter("guests", { ...host, xml: "<filter name='guests' chain='ipv4'><filterref filter='" + "inner'/><rule action='drop' direction='out' priority='200'>" +
+        "<ip match='no' dstipaddr='$GATEWAYIP' dstipmask='255.255.255.0'/></rule></filter>" });`,
+    updated: `virsh nwfilter-dumpxml guests > /run/lab/now.xml
+      grep -q "<filter name='guests' chain='ipv4' priority='-700'>" /run/lab/now.xml
+      grep -q "<ip match='no' dstipaddr='.GATEWAYIP' dstipmask='24'/>" /run/lab/now.xml
+      [ "$(grep uuid /run/lab/now.xml)" = "$(grep uuid /run/lab/guests.xml)" ]`,
+    edit: "virsh nwfilter-dumpxml guests | sed 's/200/300/' > /run/lab/edited.xml; virsh nwfilter-define /run/lab/edited.xml",
+    drift: "priority='200'",
+    destroyed: `no "virsh nwfilter-dumpxml guests"; no "virsh nwfilter-dumpxml inner"
+      [ "$(virsh -q nwfilter-list | wc -l)" = "$(cat /run/lab/filters)" ]`,
+  },
+  NwFilterBinding: {
+    // libvirt's own chains stay, once made.
+    world: `virsh nwfilter-binding-list; ip link add name tap0 type veth peer name eth0; ip link set dev tap0 up
+      ebtables -t nat -L >/dev/null; nft flush ruleset`,
+    create: `new NwFilterBinding("guest", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:05", filter: "no-mac-spoofing" });`,
+    created: `virsh nwfilter-binding-dumpxml tap0 | grep -q "filterref filter='hostnet-tap0'"
+      virsh nwfilter-dumpxml hostnet-tap0 | grep -q "filterref filter='no-mac-spoofing'"
+      ebtables -t nat -L I-tap0-mac | grep -qi '52:54:0*:0*:0*:0*5 -j RETURN'`,
+    update: `new NwFilterBinding("guest", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:06", filter: "no-mac-spoofing",
+      parameters: { IP: ["10.0.0.5", "10.0.0.6"] }, trigger: "2" });`,
+    updated: `ebtables -t nat -L I-tap0-mac | grep -qi '52:54:0*:0*:0*:0*6 -j RETURN'
+      [ $(virsh nwfilter-dumpxml hostnet-tap0 | grep -c "parameter name='IP'") = 2 ]
+      no "nft list table bridge hostnet-closed-tap0"`,
+    edit: "ebtables -t nat -F",
+    drift: "its rules are gone: ebtables -A PREROUTING -i tap0 -j libvirt-I-tap0",
+    destroyed: `no "virsh nwfilter-binding-dumpxml tap0"; no "virsh nwfilter-dumpxml hostnet-tap0"`,
+  },
 } satisfies Record<string, Life>;
 
 export type Lived = keyof typeof lives;

@@ -155,4 +155,42 @@ export const examples: readonly Example[] = [
     identity: ["name"],
     args: { name: "modules", modules: ["br_netfilter", "nf-conntrack-ftp"], persist: true },
   },
+  {
+    kind: "NwFilter",
+    code: "exports.handler=()=>require('pulumi-hostnet/v1').nwFilter;",
+    deleteBeforeReplace: false,
+    identity: ["name"],
+    args: {
+      name: "guests",
+      chain: "ipv4-guests",
+      priority: -710,
+      uuid: "fce8ae34-e69e-83bf-262e-30786c1f8073",
+      uri: "qemu:///system",
+      entries: [
+        { filter: "clean-traffic", parameters: { IP: ["10.0.0.5", "10.0.0.6"], MAC: "52:54:00:00:00:05" } },
+        { action: "accept", direction: "in", priority: 100, tcp: { dstportstart: 22, state: ["NEW"] } },
+        {
+          action: "drop",
+          direction: "out",
+          ip: [{ match: "no", dstipaddr: "$GATEWAYIP" }, { protocol: "udp" }],
+        },
+        { action: "drop", direction: "inout", statematch: false, all: {} },
+      ],
+    },
+  },
+  {
+    kind: "NwFilterBinding",
+    code: "exports.handler=()=>require('pulumi-hostnet/v1').nwFilterBinding;",
+    deleteBeforeReplace: false,
+    identity: ["portDev"],
+    args: {
+      portDev: "tap0",
+      macAddress: "52:54:00:00:00:05",
+      filter: "guests",
+      parameters: { IP: ["10.0.0.5", "10.0.0.6"], DHCPSERVER: "10.0.0.1" },
+      vm: { name: "web", uuid: "fce8ae34-e69e-83bf-262e-30786c1f8073" },
+      trigger: "1",
+      uri: "qemu:///system",
+    },
+  },
 ];

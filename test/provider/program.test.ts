@@ -63,6 +63,8 @@ test("every kind of the stable entry has its example, and none has gone", () => 
     "kernelModules",
     "nftSet",
     "nftTable",
+    "nwFilter",
+    "nwFilterBinding",
     "policyRoute",
     "sysctl",
     "vrf",

@@ -9,6 +9,8 @@ import {
   KernelModules,
   NftSet,
   NftTable,
+  NwFilter,
+  NwFilterBinding,
   nft,
   PolicyRoute,
   type SshOptions,
@@ -61,7 +63,17 @@ beforeEach(() => {
 });
 
 const known = <T>(output: pulumi.Output<T>): Promise<T> => new Promise((resolve) => output.apply(resolve));
-const classes = { Bridge, Vrf, PolicyRoute, NftTable, NftSet, Sysctl, KernelModules } as unknown as Record<
+const classes = {
+  Bridge,
+  Vrf,
+  PolicyRoute,
+  NftTable,
+  NftSet,
+  Sysctl,
+  KernelModules,
+  NwFilter,
+  NwFilterBinding,
+} as unknown as Record<
   string,
   new (
     name: string,
@@ -94,6 +106,9 @@ test("type tokens and provider code, as they stand in users' state for ever", as
     "pulumi-nodejs:dynamic/hostnet:Sysctl": "exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",
     "pulumi-nodejs:dynamic/hostnet:KernelModules":
       "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
+    "pulumi-nodejs:dynamic/hostnet:NwFilter": "exports.handler=()=>require('pulumi-hostnet/v1').nwFilter;",
+    "pulumi-nodejs:dynamic/hostnet:NwFilterBinding":
+      "exports.handler=()=>require('pulumi-hostnet/v1').nwFilterBinding;",
   });
 });
 
@@ -281,8 +296,19 @@ describe("outputs", () => {
         NftSet: ["family", "table", "name"],
         Sysctl: ["name", "settings"],
         KernelModules: ["name", "modules"],
+        NwFilter: ["name", "uuid", "xml"],
+        NwFilterBinding: ["portDev", "macAddress", "filter"],
       };
-      const needed = ["table", "family", "priority", "settings", "modules"].filter((key) => key in args);
+      const needed = [
+        "table",
+        "family",
+        "priority",
+        "settings",
+        "modules",
+        "portDev",
+        "macAddress",
+        "filter",
+      ].filter((key) => key in args);
       const resource = new classes[kind]!("o", {
         ...host,
         ...Object.fromEntries(needed.map((key) => [key, args[key]])),

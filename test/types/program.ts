@@ -11,6 +11,8 @@ import {
   type HostArgs,
   KernelModules,
   NftTable,
+  NwFilter,
+  type NwFilterRule,
   nft,
   PolicyRoute,
   type ProxyConnection,
@@ -84,6 +86,39 @@ const sysctl = new Sysctl("s", {
 export const settings: pulumi.Output<Record<string, string>> = sysctl.settings;
 const modules = new KernelModules("m", { ...host, modules: ["br_netfilter", text] });
 export const names: pulumi.Output<string[]> = modules.modules;
+
+const ssh: NwFilterRule = { action: "accept", direction: "in", tcp: { dstportstart: 22, state: ["NEW"] } };
+const filter = new NwFilter("f", {
+  ...host,
+  chain: text,
+  entries: [
+    { filter: text, parameters: { IP: [text, "10.0.0.5"] } },
+    ssh,
+    { action: "drop", direction: "inout", priority: count, all: {} },
+    { action: "drop", direction: "in", ip: [{ match: "no", srcipaddr: text }, { protocol: "udp" }] },
+    { action: "return", direction: "out", mac: { protocolid: 0x835 } },
+    { action: "accept", direction: "inout" },
+    { action: "accept", direction: "in", all: { state: "ESTABLISHED,RELATED" } },
+  ],
+});
+new NwFilter("g", { ...host, xml: filter.xml });
+const pass = { ...host, name: "p" } as const;
+// @ts-expect-error tcp has no attribute of that name
+new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", tcp: { dstport: 22 } }] });
+// @ts-expect-error udp has no flags
+new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", udp: { flags: "SYN/SYN" } }] });
+// @ts-expect-error libvirt loses IP sets of tcp
+new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", tcp: { ipset: "s" } }] });
+// @ts-expect-error one protocol a rule
+new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", tcp: {}, udp: {} }] });
+// @ts-expect-error no such protocol
+new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", tpc: {} }] });
+// @ts-expect-error no such state
+new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", tcp: { state: "OLD" } }] });
+// @ts-expect-error a rule has a direction
+new NwFilter("h", { ...pass, entries: [{ action: "accept", tcp: {} }] });
+// @ts-expect-error a rule or a reference, not both
+new NwFilter("h", { ...pass, entries: [{ filter: "x", action: "accept", direction: "in" }] });
 
 // @ts-expect-error a list of names
 new KernelModules("m", { ...host, modules: "br_netfilter" });

@@ -3,7 +3,17 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { preProcessFile } from "typescript";
 
-const kinds = ["bridge", "vrf", "policy-route", "nft-table", "nft-set", "sysctl", "kernel-modules"];
+const kinds = [
+  "bridge",
+  "vrf",
+  "policy-route",
+  "nft-table",
+  "nft-set",
+  "sysctl",
+  "kernel-modules",
+  "nw-filter",
+  "nw-filter-binding",
+];
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })

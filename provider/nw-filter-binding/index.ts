@@ -1,0 +1,18 @@
+import type { Kind } from "../kind";
+import { schema } from "./args";
+import { type Facts, parse, query } from "./parse";
+import { ensure, explain, remove } from "./render";
+
+export const nwFilterBinding: Kind<typeof schema.shape, Facts> = {
+  name: "NwFilterBinding",
+  schema,
+  identity: ["portDev"],
+  whole: true,
+  id: (d) => d.portDev,
+  query,
+  parse,
+  ensure,
+  remove,
+  explain,
+  exposure: ({ state }, after) => ({ links: [(after ?? state)?.portDev ?? []].flat() }),
+};
