@@ -175,7 +175,8 @@ export const INSTALL = block("boots", [
   `[ ! -e /etc/hostnet/boot ] || read -r x </etc/hostnet/boot; [ "$x" != "# ${stamp}" ] || return 0`,
   'put /etc/hostnet/remove-all "exec sh /etc/hostnet/boot remove" || return',
   "if [ -d /run/systemd/system ]; then",
-  `  mkdir -p ${FOLDERS} || return`,
+  "  # networkd reads its own as another user.",
+  `  mkdir -p -m 755 ${FOLDERS} || return`,
   ...Object.entries({
     ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
     [DROP_IN]: KEEP,
