@@ -193,7 +193,7 @@ export class FaultBed {
   /** Takes away what is ours, by hand, and puts right what others need. */
   async wipe(): Promise<void> {
     await this.sh(`${LAYOUTS[this.layout].mend}; rm -rf /run/hostnet /etc/hostnet
-      nft list tables | grep -w own | while read -r x family name; do nft delete table $family $name; done
+      nft list tables | grep ' own' | while read -r x family name; do nft delete table $family $name; done
       for l in /sys/class/net/own*; do [ ! -e $l ] || ip link del dev \${l##*/}; done
       while ip rule | grep -q '^5[0-9]:'; do ip rule del pref $(ip rule | sed -n '/^5[0-9]:/{s/:.*//;p;q}'); done; :`);
   }
