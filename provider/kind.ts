@@ -127,6 +127,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */
   explain?(step: Step, result: Result, d: Desired<S>): string | undefined;
+  /** Seconds that a change may take, beyond what any change may. */
+  patience?(before: Observed<S, F>): number;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
   /** Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer. */
   lockout?(before: Observed<S, F>, after: Desired<S> | undefined, way: Way): string | undefined;
