@@ -168,6 +168,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const steps = back ? this.kind.ensure(back, before, stored) : this.kind.remove(before, stored);
       const results = await this.act("delete", stored.desired, seen, {
         confirm: this.checkpoint(seen, back),
+        seconds: this.kind.patience?.(observed),
         claims: claims.map((key) => release(key, stored.incarnation)),
         intent: [],
         steps,
@@ -213,6 +214,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
           confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
+          seconds: this.kind.patience?.(observed),
           claims,
           intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
           steps,
@@ -267,7 +269,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
     claims: readonly ClaimFile[],
   ): Promise<string> {
     const seen = await this.look(desired);
-    const change = { claims, intent: [], steps: undo, after: [], record: restore, undo, restore };
+    const seconds = this.kind.patience?.(seen.observed);
+    const change = { claims, intent: [], steps: undo, after: [], record: restore, undo, restore, seconds };
     try {
       await this.act("take back", desired, seen, change);
       return "It was undone.";

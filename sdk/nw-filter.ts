@@ -34,9 +34,17 @@ export class NwFilter extends HostResource {
  */
 export function filterref(
   filter: pulumi.Input<string>,
-  given: pulumi.Input<Record<string, pulumi.Input<string | string[]>>> = {},
+  given: pulumi.Input<Record<string, pulumi.Input<string | pulumi.Input<string>[]>>> = {},
 ): pulumi.Output<string> {
   return pulumi
     .all([filter, pulumi.output(given)])
-    .apply(([name, values]) => renderFilterref(filterName.parse(name), parameters.parse(values)).join("\n"));
+    .apply(([name, values]) =>
+      renderFilterref(valid(filterName, name), valid(parameters, values)).join("\n"),
+    );
+}
+
+function valid<T extends typeof filterName | typeof parameters>(schema: T, given: unknown) {
+  const { data, error } = schema.safeParse(given);
+  if (error) throw new pulumi.RunError(`filterref: ${JSON.stringify(given)} ${error.issues[0]!.message}`);
+  return data as ReturnType<T["parse"]>;
 }

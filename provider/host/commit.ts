@@ -96,7 +96,9 @@ export class Commit {
   private async send(session: Session, batch: readonly Waiting[]): Promise<void> {
     const plans = batch.map(({ plan }) => plan);
     const mark = randomBytes(16).toString("hex");
-    const limit = plans.reduce((sum, plan) => sum + (plan.change ? LIMIT.change : LIMIT.look), LIMIT.base);
+    const seconds = ({ change }: Plan): number =>
+      change ? LIMIT.change + (change.seconds ?? 0) : LIMIT.look;
+    const limit = plans.reduce((sum, plan) => sum + seconds(plan), LIMIT.base);
     const script = compile(plans, mark, BY);
     const confirmed = timeoutOf(plans) !== undefined;
     let reply: Reply | undefined;

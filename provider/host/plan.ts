@@ -42,6 +42,8 @@ export interface Change {
   readonly restore: readonly File[];
   /** It could cut the way to the host: undone unless a new connection confirms it (checkpoint.ts). */
   readonly confirm?: Confirm;
+  /** That it may take, beyond what any change may. */
+  readonly seconds?: number;
 }
 
 export interface Confirm {

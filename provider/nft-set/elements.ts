@@ -141,8 +141,11 @@ class Clash extends Error {
 
 /** Whether a key, or a part of it, is a prefix, a range or a name with `*`: then the set needs the flag "interval". */
 export const isWide = (key: string): boolean =>
-  /[/*-]/.test(key) &&
-  key.split(" . ").some((text) => /.\*$/.test(text) || (/[/-]/.test(text) && parseRange(text) !== undefined));
+  /^\d[\d.]*[/-]\d[\d.]*$/.test(key) ||
+  (/[/*-]/.test(key) &&
+    key
+      .split(" . ")
+      .some((text) => /.\*$/.test(text) || (/[/-]/.test(text) && parseRange(text) !== undefined)));
 
 /** Sorted; what overlaps or touches is one, so that what differs between two lists can be said exactly. */
 function merged(entries: readonly Entry[]): Entry[] {

@@ -39,7 +39,9 @@ export function boot(d: NftSet): Boot<Facts> {
     facts: { dormant: false, head: [], users: [], hooks: [], ended: [] },
     ...(long && { listing: ["env", "TZ=UTC", "nft", "list", ...place(d).split(" ")] }),
     // Not "create", for after a reload of nftables it may be there.
-    steps: [transaction([`add table ${family} ${table}`, printed("add", d, headOf(d)), ...add(d, elements)])],
+    steps: long
+      ? []
+      : [transaction([`add table ${family} ${table}`, printed("add", d, headOf(d)), ...add(d, elements)])],
   };
 }
 const LONG = 1000;
@@ -145,12 +147,15 @@ function printElement(key: string, rest: string, map: boolean): string {
   ].join(" ");
 }
 
+/** Most keys are: there may be a hundred thousand of them. */
+const PLAIN = /^\d[\d.]*([/-][\d.]+)?$/;
+
 /** Names in quotes, for one could be a word of nft's. */
 const printKey = (key: string): string =>
   key
     .split(" . ")
     .map((part) =>
-      part === "*" || /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/.test(part) || parseRange(part)
+      part === "*" || PLAIN.test(part) || /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/.test(part) || parseRange(part)
         ? part
         : `"${part}"`,
     )

@@ -14,5 +14,7 @@ export const nwFilterBinding: Kind<typeof schema.shape, Facts> = {
   ensure,
   remove,
   explain,
+  // libvirt builds the rules with a process for each.
+  patience: () => 120,
   exposure: ({ state }, after) => ({ links: [(after ?? state)?.portDev ?? []].flat() }),
 };

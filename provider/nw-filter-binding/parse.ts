@@ -1,7 +1,8 @@
 import { HostnetError } from "../errors";
 import { parameters as parametersOf, readFilterref } from "../formats/filterref";
 import { found, virsh } from "../formats/libvirt";
-import { parseXml, type XmlElement } from "../formats/xml";
+import type { XmlElement } from "../formats/xml";
+import { parseXml } from "../formats/xml-parse";
 import type { Last, Observed, Query, Result } from "../kind";
 import { type NwFilterBinding, type schema, TRIGGER } from "./args";
 

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { filterName, readFilterref, renderFilterref } from "../formats/filterref";
 import { uuid } from "../formats/libvirt";
-import { openTag, parseXml, type XmlElement } from "../formats/xml";
+import { openTag, type XmlElement } from "../formats/xml";
+import { parseXml } from "../formats/xml-parse";
 import { integer } from "../schema";
 import {
   type Entry,

@@ -19,6 +19,8 @@ export const nwFilter: Kind<typeof schema.shape, Facts> = {
       ? `it is a part of the filter of ${facts.users.join(", ")}, running: take it out of there first`
       : undefined,
   explain,
+  // libvirt builds the rules of each port anew, each rule with a process of its own.
+  patience: ({ facts }) => 60 * facts.users.length,
   exposure: ({ facts }) => (facts.users.length > 0 ? { links: facts.users } : undefined),
   outputs: ({ uuid, xml }) => ({ uuid, xml }),
 };

@@ -153,9 +153,9 @@ const lives = {
       [ "$(virsh -q nwfilter-list | wc -l)" = "$(cat /run/lab/filters)" ]`,
   },
   NwFilterBinding: {
-    // libvirt's own chains stay, once made.
+    // The common chain stays, once made.
     world: `virsh nwfilter-binding-list; ip link add name tap0 type veth peer name eth0; ip link set dev tap0 up
-      ebtables -t nat -L >/dev/null; nft flush ruleset`,
+      ebtables -t nat -A PREROUTING -j RETURN; ebtables -t nat -F`,
     create: `new NwFilterBinding("guest", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:05", filter: "no-mac-spoofing" });`,
     created: `virsh nwfilter-binding-dumpxml tap0 | grep -q "filterref filter='hostnet-tap0'"
       virsh nwfilter-dumpxml hostnet-tap0 | grep -q "filterref filter='no-mac-spoofing'"

@@ -6,6 +6,7 @@ import { parseFields } from "../../provider/schema";
 import {
   Bridge,
   type Connection,
+  filterref,
   KernelModules,
   NftSet,
   NftTable,
@@ -368,5 +369,25 @@ describe("an NftSet in a rule", () => {
       /write the NftSet itself, \$\{banned\}, or .* @\$\{"banned"\}/,
     );
     expect(() => nft`ip saddr ${[nft.raw("@a"), nft.raw("@b")]} drop`).toThrow(/a rule for each set/);
+  });
+});
+
+describe("filterref", () => {
+  test("is the element of a domain's interface, with known and unknown values", async () => {
+    expect(await known(filterref("clean-traffic"))).toBe("<filterref filter='clean-traffic'/>");
+    const filter = new NwFilter("web", { ...host, name: "web", entries: [] });
+    const element = filterref(filter.name, {
+      MAC: "52:54:00:00:00:05",
+      IP: pulumi.output(["10.0.0.5", "10.0.0.6"]),
+    });
+    expect(await known(element)).toBe(
+      [
+        "<filterref filter='web'>",
+        "  <parameter name='IP' value='10.0.0.5'/>",
+        "  <parameter name='IP' value='10.0.0.6'/>",
+        "  <parameter name='MAC' value='52:54:00:00:00:05'/>",
+        "</filterref>",
+      ].join("\n"),
+    );
   });
 });

@@ -8,10 +8,12 @@ import {
   Bridge,
   type BridgeArgs,
   type Connection,
+  filterref,
   type HostArgs,
   KernelModules,
   NftTable,
   NwFilter,
+  NwFilterBinding,
   type NwFilterRule,
   nft,
   PolicyRoute,
@@ -102,6 +104,16 @@ const filter = new NwFilter("f", {
   ],
 });
 new NwFilter("g", { ...host, xml: filter.xml });
+new NwFilterBinding("b", {
+  ...host,
+  portDev: text,
+  macAddress: text,
+  filter: filter.name,
+  parameters: { IP: [text, "10.0.0.5"], GATEWAY: text },
+});
+export const element: pulumi.Output<string> = filterref(filter.name, { IP: [text], A: text });
+// @ts-expect-error a port is needed
+new NwFilterBinding("b", { ...host, macAddress: text, filter: "clean-traffic" });
 const pass = { ...host, name: "p" } as const;
 // @ts-expect-error tcp has no attribute of that name
 new NwFilter("h", { ...pass, entries: [{ action: "accept", direction: "in", tcp: { dstport: 22 } }] });

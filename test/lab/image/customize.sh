@@ -42,7 +42,7 @@ echo 'UsePAM no' > /etc/ssh/sshd_config.d/lab.conf
 # Nothing runs that no test asked for. libvirt starts at the first call, by its socket.
 systemctl --quiet enable systemd-networkd
 systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
-  e2scrub_reap.service fstrim.timer dpkg-db-backup.timer libvirtd.service libvirt-guests.service
+  e2scrub_reap.service fstrim.timer dpkg-db-backup.timer libvirtd.service libvirt-guests.service vsftpd.service
 systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service \
   systemd-networkd-wait-online.service systemd-tmpfiles-clean.timer systemd-random-seed.service
 rm -f /etc/libvirt/qemu/networks/autostart/*
