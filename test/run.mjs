@@ -8,6 +8,8 @@ import { foreground, main } from "./lab/setup/shell.mjs";
 
 // What needs the host of the lab: test/e2e, test/lab and test/lab-*.
 const onHost = "/test/(e2e|lab[a-z-]*)/";
+// What reboots a host of its own.
+const reboots = "/test/reboot/";
 
 await main(async () => {
   const begin = Date.now();
@@ -16,10 +18,13 @@ await main(async () => {
   const results = [
     await tool("types", "tsc", "-p", "tsconfig.json"),
     await tool("lint", "biome", "check", "."),
-    // The host's tests mostly wait for the host: the pure ones fill the gaps.
+    // The host's tests mostly wait for the host: the others fill the gaps.
     ...(
       await Promise.all([
-        jest("--testPathIgnorePatterns", "/node_modules/", onHost),
+        inOrder(
+          () => jest("--testPathIgnorePatterns", "/node_modules/", onHost, reboots),
+          () => jest("--testPathPatterns", reboots),
+        ),
         withHost(() => jest("--runInBand", "--testPathPatterns", onHost)),
       ])
     ).flat(),
@@ -35,6 +40,12 @@ async function tool(name, command, ...args) {
     status: code === 0 ? "passed" : "failed",
     message: `${command} ended with code ${code}, see above`,
   };
+}
+
+async function inOrder(...runs) {
+  const results = [];
+  for (const run of runs) results.push(...(await run()));
+  return results;
 }
 
 /** Every test of a jest run, and one failed test for each file that could not be run. */

@@ -1,7 +1,8 @@
 // What was declared survives a reboot of the host, and restarts of what it shares the host with.
+
+import { newProject, program, settled, startVm, type Vm, verify } from "../e2e/lab.ts";
+import type { Project } from "../e2e/project.ts";
 import { differences, type Snapshot } from "../lab/snapshot.ts";
-import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
-import type { Project } from "./project.ts";
 
 jest.setTimeout(1_200_000);
 
