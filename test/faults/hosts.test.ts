@@ -94,10 +94,8 @@ const BAD: readonly { what: string; fault: (at: Workstation) => Promise<unknown>
   {
     what: "many elements",
     fault: async (at) => {
-      const elements = Array.from(
-        { length: 100_000 },
-        (_, n) => `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`,
-      );
+      const length = process.env.HOSTNET_FAULTS ? 100_000 : 5000;
+      const elements = Array.from({ length }, (_, n) => `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`);
       await at.up("NftSet", "s", { ...list, elements });
       at.stack.run();
       const state = await at.stack.refresh("NftSet", "s");
