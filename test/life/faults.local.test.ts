@@ -396,7 +396,7 @@ test("one of many that fails is named, and the others are done", async () => {
     dev.up("Bridge", "br2", { ports: ["nope"] }),
     dev.up("Bridge", "br3", { vrf: "red" }),
     dev.up("Sysctl", "s", { settings: { "net.nope": 1 } }),
-    dev.up("Bridge", "br4", { mtu: 100, addresses: ["2001:db8::1/64"] }),
+    dev.up("Bridge", "br4", { routes: [{ destination: "10.9.0.0/16", gateway: "172.16.0.1" }] }),
     dev.up("Sysctl", "t", { settings: { "net.ipv4.ip_forward": 1 } }),
   ]);
   expect(
@@ -409,7 +409,7 @@ test("one of many that fails is named, and the others are done", async () => {
       /^Unable to create Sysctl "s" on root@local: settings.net.nope: the host has no such setting/,
     ),
     expect.stringMatching(
-      /^Unable to create Bridge "br4" on root@local: ip -6 addr .* \(step \d of \d\) exited 2: /,
+      /^Unable to create Bridge "br4" on root@local: ip -4 route .* \(step \d of \d\) exited 2: /,
     ),
     "made",
   ]);
