@@ -6,7 +6,8 @@ export type NwFilterBindingArgs = Args<NwFilterBindingFields>;
 
 /**
  * Puts a filter of libvirt in front of a port of a bridge, whoever made the port. A change of the filter or of its
- * parameters leaves no moment without it.
+ * parameters leaves no moment without it. libvirt forgets its bindings when the host boots: `refresh` shows that one is
+ * missing, `up` makes it again once the port is there.
  *
  * ```ts
  * new NwFilterBinding("web", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:05",

@@ -19,6 +19,10 @@ afterEach(async () => {
   await host?.stop();
 });
 
-test.each(["Bridge", "PolicyRoute", "NftTable", "NftSet", "Sysctl"] as const)("%s", (kind) =>
-  live(host, project, kind),
-);
+test.each([
+  ["Bridge", ""],
+  ["PolicyRoute", ""],
+  ["NftTable", ": T8 a hand's edit shows and is repaired, T11 other tables stay as they are"],
+  ["NftSet", ""],
+  ["Sysctl", ""],
+] as const)("%s%s", (kind, _) => live(host, project, kind));

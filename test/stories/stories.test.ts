@@ -265,7 +265,7 @@ test("an object that is not ours is refused, adopted as it is, and given back", 
   expect(await settled(host)).toEqual(before);
 });
 
-test("one rule more, one element more: one line each in the preview", async () => {
+test("T7: one rule more, one element more: one line each in the preview", async () => {
   const table = (rules: string[], elements: number) =>
     program(
       host,
