@@ -1,5 +1,5 @@
 // `npm test`: from a fresh clone, everything. Types, lint, pure tests, then the tests on the lab's host, and real counts.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join, relative } from "node:path";
 import { holdHost } from "./lab/setup/host.mjs";
@@ -15,17 +15,19 @@ await main(async () => {
   const begin = Date.now();
   const lab = await setUp();
   process.env.PATH = [...lab.pulumi, process.env.PATH].join(delimiter);
+  const queue = testsOnHost();
   const results = [
     await tool("types", "tsc", "-p", "tsconfig.json"),
     await tool("lint", "biome", "check", "."),
-    // The host's tests mostly wait for the host: the others fill the gaps.
+    // The host's tests mostly wait for the host: the others fill the gaps, and then help with a second host.
     ...(
       await Promise.all([
         inOrder(
           () => jest("--testPathIgnorePatterns", "/node_modules/", onHost, reboots),
           () => jest("--testPathPatterns", reboots),
+          () => fromQueue(queue),
         ),
-        withHost(() => jest("--runInBand", "--testPathPatterns", onHost)),
+        fromQueue(queue),
       ])
     ).flat(),
   ];
@@ -48,13 +50,38 @@ async function inOrder(...runs) {
   return results;
 }
 
+const testsOnHost = () =>
+  readdirSync("test", { recursive: true })
+    .map((path) => `/test/${path}`)
+    .filter((path) => path.endsWith(".test.ts") && new RegExp(onHost).test(path))
+    .sort();
+
+/** One file after the other, until none is left, on a host that they find by HOSTNET_VM. */
+async function fromQueue(queue) {
+  if (queue.length === 0) return [];
+  const host = await holdHost().catch((error) => error);
+  if (host instanceof Error) return [{ name: "the lab's host", status: "failed", message: host.message }];
+  const env = { ...process.env, HOSTNET_VM: host.state };
+  const results = [];
+  try {
+    for (let path = queue.shift(); path; path = queue.shift())
+      results.push(...(await run(["--runInBand", "--testPathPatterns", path], env)));
+  } finally {
+    await host.release();
+  }
+  return results;
+}
+
+const jest = (...args) => run(args, process.env);
+
 /** Every test of a jest run, and one failed test for each file that could not be run. */
-async function jest(...args) {
+async function run(args, env) {
   const folder = mkdtempSync(join(tmpdir(), "hostnet-jest-"));
   try {
     const file = join(folder, "report.json");
     const code = await foreground("jest", ["--json", `--outputFile=${file}`, ...args], {
       stdio: ["ignore", "ignore", "inherit"],
+      env,
     });
     return fromJest(file, code, args);
   } finally {
@@ -63,9 +90,9 @@ async function jest(...args) {
 }
 
 function fromJest(file, code, args) {
-  let run;
+  let report;
   try {
-    run = JSON.parse(readFileSync(file, "utf8"));
+    report = JSON.parse(readFileSync(file, "utf8"));
   } catch {
     return [
       {
@@ -75,7 +102,7 @@ function fromJest(file, code, args) {
       },
     ];
   }
-  return run.testResults.flatMap((suite) => {
+  return report.testResults.flatMap((suite) => {
     const path = relative(process.cwd(), suite.name);
     const tests = suite.assertionResults.map((test) => ({
       name: `${path}: ${test.fullName}`,
@@ -85,18 +112,6 @@ function fromJest(file, code, args) {
     const broken = suite.status === "failed" && tests.every((test) => test.status !== "failed");
     return broken ? [...tests, { name: path, status: "failed", message: suite.message }] : tests;
   });
-}
-
-/** The tests on the host find it by HOSTNET_VM. */
-async function withHost(tests) {
-  const host = await holdHost().catch((error) => error);
-  if (host instanceof Error) return [{ name: "the lab's host", status: "failed", message: host.message }];
-  process.env.HOSTNET_VM = host.state;
-  try {
-    return await tests();
-  } finally {
-    await host.release();
-  }
 }
 
 /** Failures, skips, and the line that everything ends with. */

@@ -3,7 +3,7 @@ import { differences } from "../lab/snapshot.ts";
 import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
 import type { Project } from "./project.ts";
 
-jest.setTimeout(300_000);
+jest.setTimeout(900_000);
 
 let vm: Vm;
 let project: Project;

@@ -4,7 +4,7 @@ import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts
 import { live } from "./lives.ts";
 import type { Project } from "./project.ts";
 
-jest.setTimeout(300_000);
+jest.setTimeout(900_000);
 
 let vm: Vm;
 let project: Project;

@@ -4,7 +4,7 @@ import { life } from "../demo/life.ts";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
 import { Project } from "./project.ts";
 
-jest.setTimeout(600_000);
+jest.setTimeout(1_200_000);
 
 let vm: Vm;
 let project: Project;

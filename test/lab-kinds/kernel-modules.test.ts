@@ -10,7 +10,7 @@ beforeAll(async () => {
   vm = await startVm();
   await vm.sh("for m in br_netfilter nf_conntrack_ftp bridge dummy; do rmmod $m 2>/dev/null || :; done");
   host = await NamespaceHost.make(vm);
-}, 240_000);
+}, 600_000);
 afterAll(async () => {
   await host?.close();
   await vm?.stop();
@@ -61,4 +61,4 @@ END`);
   );
   expect([await files(), await loaded("br_netfilter")]).toEqual(["", false]);
   expect(await host.sh("ls -A /etc/hostnet 2>/dev/null || :")).toBe("");
-}, 240_000);
+}, 600_000);

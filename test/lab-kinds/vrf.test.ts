@@ -10,7 +10,7 @@ let vm: Vm;
 const hosts: NamespaceHost[] = [];
 beforeAll(async () => {
   vm = await startVm();
-}, 240_000);
+}, 600_000);
 afterEach(async () => {
   for (const host of hosts.splice(0)) await host.close();
 });
@@ -89,26 +89,26 @@ const GUEST = `
 describe("cut after any step and run again it ends where one run ends, undone at what was before:", () => {
   test("a create", async () => {
     await obeysLaws(await world(), vrf, { to: desired(FULL) });
-  }, 240_000);
+  }, 600_000);
 
   test("an update in place", async () => {
     const host = await world();
     const last = await applied(host, vrf, desired(FULL));
     await obeysLaws(host, vrf, { to: desired(OTHER), last });
-  }, 240_000);
+  }, 600_000);
 
   test("another table", async () => {
     const host = await world();
     const last = await applied(host, vrf, desired(FULL));
     await host.sh(GUEST);
     await obeysLaws(host, vrf, { to: desired({ ...OTHER, table: 200 }), last });
-  }, 240_000);
+  }, 600_000);
 
   test("a delete", async () => {
     const host = await world();
     const last = await applied(host, vrf, desired(FULL));
     await obeysLaws(host, vrf, { last });
-  }, 240_000);
+  }, 600_000);
 });
 
 const { name: _, ...full } = FULL;
@@ -167,7 +167,7 @@ test("it lives its whole life, and leaves the host byte for byte as it was", asy
   await vrfs.delete("blue", updated);
   expect(await snapshot(host)).toBe(before);
   await vrfs.delete("blue", updated);
-}, 240_000);
+}, 600_000);
 
 test("packets pass once the rule is there, which the kernel never brings again", async () => {
   const host = await world(`
@@ -189,7 +189,7 @@ test("packets pass once the rule is there, which the kernel never brings again",
   await expect(ping()).rejects.toThrow();
   await vrfs.update("second", await vrfs.refresh("second", second), { table: 1002, interfaces: ["p1"] });
   await ping();
-}, 120_000);
+}, 600_000);
 
 test("the rule stays while any VRF needs it, and where it was there before us", async () => {
   const host = await world();
@@ -205,7 +205,7 @@ test("the rule stays while any VRF needs it, and where it was there before us", 
   await host.sh("ip link del dev others");
   await vrfs.delete("c", c);
   expect(await l3mdev(host)).toHaveLength(2);
-}, 120_000);
+}, 600_000);
 
 test("many at once, and both of the last two in one script", async () => {
   const host = await world();
@@ -216,7 +216,7 @@ test("many at once, and both of the last two in one script", async () => {
   expect((await host.sh("ip -br link show type vrf")).trim().split("\n")).toHaveLength(4);
   await Promise.all(names.map((name, n) => vrfs.delete(name, made[n]!)));
   expect(await snapshot(host)).toBe(before);
-}, 120_000);
+}, 600_000);
 
 test("what only the host can know is refused by name, and everything is as it was", async () => {
   const host = await world(`
@@ -254,7 +254,7 @@ test("what only the host can know is refused by name, and everything is as it wa
   expect(both[1]).toMatchObject({
     reason: { message: expect.stringContaining("routing table 700 is wanted as z here, but as y by urn:") },
   });
-}, 240_000);
+}, 600_000);
 
 test("one that is there is taken over when it is said so, and goes back to how it was found", async () => {
   const host = await world(`
@@ -273,4 +273,4 @@ test("one that is there is taken over when it is said so, and goes back to how i
   expect(await host.sh("ip -br link show master mgmt")).toMatch(/^e1 .*\ne3 /);
   await vrfs.delete("mgmt", other);
   expect(await snapshot(host)).toBe(before);
-}, 120_000);
+}, 600_000);
