@@ -206,6 +206,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       same(record, json({ ...noted, desired: abridged(desired) })) &&
       seen.persistent === this.options.persist;
     const settled = steps.length === 0 && claims.length === 0 && noteStands;
+    const known = ours(record, next.incarnation) && seen.persistent === this.options.persist;
     const undo = this.undo(before, target, next);
     const restore = record ? this.keep(record, before) : removeRecord(noted.kind, noted.id);
     if (settled && this.remembered) throw new Missed("nobody has looked yet");
@@ -216,7 +217,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
           confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
           seconds: this.kind.patience?.(observed),
           claims,
-          intent: ours(record, next.incarnation) ? [] : this.write({ ...noted, changing: true }),
+          intent: known ? [] : this.write({ ...noted, changing: true }),
           steps,
           after,
           record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }),

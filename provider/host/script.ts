@@ -37,7 +37,8 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
   const folders = [
     ...new Set(written.filter((file) => file.text !== undefined).map((file) => dirname(file.path))),
   ];
-  const keeps = folders.includes(FOLDER);
+  // What runs at boot is there when the first object is: with its intent.
+  const keeps = folders.includes(FOLDER) && plans.some(({ change }) => (change?.intent.length ?? 0) > 0);
   const main = [
     ...(changes ? opening(plans, by) : []),
     ...(folders.length > 0 ? [`mkdir -p ${folders.map(quote).join(" ")} || { rm -rf $P; exit 73; }`] : []),

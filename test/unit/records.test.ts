@@ -40,7 +40,8 @@ describe("a record", () => {
     const [volatile, gone] = writeRecord(record, false, version);
     expect(volatile!.path).toBe(other!.path);
     expect(gone).toEqual({ path: file!.path });
-    expect(removeRecord("Bridge", "br0")).toEqual([{ path: file!.path }, { path: other!.path }]);
+    const boot = { path: file!.path.replace("objects", "boot.d").replace(".json", "") };
+    expect(removeRecord("Bridge", "br0")).toEqual([{ path: file!.path }, { path: other!.path }, boot]);
     expect(recordQueries("Bridge", "br0").map(({ argv }) => argv)).toEqual([
       ["cat", file!.path],
       ["cat", other!.path],
