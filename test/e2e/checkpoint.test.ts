@@ -52,7 +52,8 @@ test("a policy that drops new connections: refused by name; tried all the same, 
   );
   const seconds = await revertedAfter();
   expect(seconds).toBeGreaterThan(timeout - 1);
-  expect(seconds).toBeLessThan(timeout + 1.5);
+  // Under emulation the undo itself takes seconds; the clock is looked at closely in test/stories/checkpoint.
+  expect(seconds).toBeLessThan(timeout + 10);
   await vm.sh("rm /run/applied");
   expect(differences(pristine, await settled(vm))).toEqual([]);
 
