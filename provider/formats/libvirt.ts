@@ -18,12 +18,10 @@ export const uuid = z
     /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i,
     "is no UUID, as fce8ae34-e69e-83bf-262e-30786c1f8073",
   )
-  .transform((text) =>
-    text
-      .toLowerCase()
-      .replaceAll("-", "")
-      .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5"),
-  );
+  .transform((text) => dashed(text.toLowerCase().replaceAll("-", "")));
+
+const dashed = (digits: string): string =>
+  digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 
 /** A call of virsh, in English and without headings. */
 export const virsh = (uri: string | undefined, ...words: readonly string[]): readonly string[] => [
@@ -75,5 +73,5 @@ export function uuidFrom(text: string): string {
   const bytes = createHash("sha256").update(`hostnet ${text}`).digest().subarray(0, 16);
   bytes[6] = (bytes[6]! & 0x0f) | 0x80;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  return dashed(bytes.toString("hex"));
 }

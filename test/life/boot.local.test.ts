@@ -150,3 +150,14 @@ test("remove-all takes all of it away, with another's hands off", async () => {
   expect(await listed()).toBe(pristine);
   expect(host.sh("ls -A /etc/hostnet")).toBe("");
 }, 60_000);
+
+test("a port that is gone from the host keeps nobody from taking it out of the program, or from a destroy", async () => {
+  const bridges = resources(bridge, host, "h");
+  host.sh("ip link add name e2 type veth peer name f2");
+  const made = await bridges.create("lan", { name: "br-lan", ports: ["e1", "e2"] });
+  host.sh("ip link del dev e2");
+  const updated = await bridges.update("lan", made, { name: "br-lan", ports: ["e1"] });
+  host.sh("ip link del dev e1");
+  await bridges.delete("lan", updated);
+  expect(host.sh("ip -br link show type bridge; ls -A /etc/hostnet")).toBe("");
+}, 60_000);
