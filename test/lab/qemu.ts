@@ -23,9 +23,13 @@ export interface Boot {
   readonly kvm: boolean;
   /** It outlives the process that starts it. */
   readonly detached: boolean;
+  /** What the machine has in its memory, from `save`: it goes on from there and does not boot. */
+  readonly memory?: string;
+  /** A socket that takes QEMU's commands. */
+  readonly monitor?: string;
 }
 
-/** Starts QEMU on a free port of the loopback; the machine inside has not booted yet. */
+/** Starts QEMU on a free port of the loopback; unless its memory is given, the machine inside has not booted yet. */
 export async function launch(boot: Boot): Promise<Machine> {
   const port = await freePort();
   const serial = join(boot.folder, "console.log");
@@ -49,6 +53,8 @@ export async function launch(boot: Boot): Promise<Machine> {
     ...["-drive", `file=${boot.disk},if=virtio,format=raw,snapshot=${boot.keepDisk ? "off" : "on"}`],
     ...["-netdev", network, "-device", "virtio-net-pci,netdev=uplink,romfile="],
     ...(boot.keepDisk ? [] : ["-no-reboot"]),
+    ...(boot.memory ? ["-incoming", `exec:cat '${boot.memory}'`] : []),
+    ...(boot.monitor ? ["-monitor", `unix:${boot.monitor},server=on,wait=off`] : []),
   ];
   const log = openSync(join(boot.folder, "qemu.log"), "a");
   const stdio: ["ignore", number, number] = ["ignore", log, log];
@@ -75,6 +81,17 @@ export async function end(machine: Machine): Promise<void> {
   if (!runs(machine)) return;
   process.kill(machine.pid, "SIGTERM");
   await until(10, "QEMU ends", async () => !runs(machine) || !existsSync(`/proc/${machine.pid}`));
+}
+
+/** Ends the machine and keeps its memory in a file: it fits the disk as that is then. */
+export async function save(machine: Machine, monitor: string, file: string): Promise<void> {
+  const socket = connect(monitor);
+  socket.resume();
+  // Each command is done before the next, and the machine stands still once it is saved; stopped before, it would be so
+  // for ever.
+  socket.write(`migrate_set_parameter max-bandwidth 100G\nmigrate "exec:cat > '${file}'"\nquit\n`);
+  await until(120, "the machine is saved", async () => !runs(machine));
+  socket.destroy();
 }
 
 /** Polls until the condition holds; fails after so many seconds, naming what was waited for. */

@@ -1,8 +1,7 @@
 // Starts the machine that a developer keeps up, and says how to log in.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { end, launch } from "./qemu.ts";
-import { readLab, readMachine, standing, Vm } from "./vm.ts";
+import { end } from "./qemu.ts";
+import { launchOf, readLab, readMachine, standing, Vm } from "./vm.ts";
 
 async function up(): Promise<void> {
   const lab = readLab();
@@ -18,10 +17,7 @@ async function up(): Promise<void> {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
   }
-  const disk = join(lab.image, "disk.img");
-  const machine =
-    running ??
-    (await launch({ image: lab.image, folder, disk, keepDisk: false, kvm: lab.kvm, detached: true }));
+  const machine = running ?? (await launchOf(lab, { folder, keepDisk: false, detached: true }));
   writeFileSync(state, JSON.stringify(machine));
   const vm = new Vm(machine, () => {});
   await vm.settle();

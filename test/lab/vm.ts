@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Host } from "./host.ts";
-import { end, greets, launch, type Machine, runs, until } from "./qemu.ts";
+import { type Boot, end, greets, launch, type Machine, runs, until } from "./qemu.ts";
 import { parseSnapshot, type Snapshot } from "./snapshot.ts";
 import { type Result, Ssh, type SshOptions } from "./ssh.ts";
 
@@ -13,6 +13,8 @@ export interface Lab {
   readonly cache: string;
   readonly image: string;
   readonly kvm: boolean;
+  /** The host as it was after a boot, disk and memory; where KVM boots it, that is fast enough. */
+  readonly booted?: string;
   /** Folders to put first on PATH for `pulumi`. */
   readonly pulumi: readonly string[];
 }
@@ -106,7 +108,15 @@ export class Vm implements Host {
       const failed = await this.ssh("systemctl list-units --failed --plain --no-legend");
       throw new Error(`the machine is ${state.stdout.trim()}: ${failed.stdout}`);
     }
+    // One that was saved still has that time.
+    await this.sh(`date -s @${Math.floor(Date.now() / 1000)} >/dev/null`);
     await this.sh(`[ -d /run/lab ] || {\n${readFileSync("test/lab/host/remember.sh", "utf8")}\n}`);
+  }
+
+  /** Ends the connections, and waits until the host has seen it. */
+  async disconnect(): Promise<void> {
+    await this.connection.close();
+    await new Promise((seen) => setTimeout(seen, 3000));
   }
 
   /** Ends the connections, and the machine if it was started for us. */
@@ -163,10 +173,7 @@ export function readMachine(state: string, lab?: Lab): Machine | undefined {
 /** Starts a machine that ends with this process at the latest. */
 async function startOwn(lab: Lab, keepDisk: boolean): Promise<Vm> {
   const folder = mkdtempSync(join(tmpdir(), "hostnet-vm-"));
-  const image = join(lab.image, "disk.img");
-  const disk = keepDisk ? join(folder, "disk.img") : image;
-  if (keepDisk) execFileSync("cp", ["--sparse=always", "--reflink=auto", image, disk]);
-  const machine = await launch({ image: lab.image, folder, disk, keepDisk, kvm: lab.kvm, detached: false });
+  const machine = await launchOf(lab, { folder, keepDisk, detached: false });
   writeFileSync(join(folder, "state.json"), JSON.stringify(machine));
   const vm = new Vm(machine, async () => {
     await end(machine);
@@ -179,6 +186,18 @@ async function startOwn(lab: Lab, keepDisk: boolean): Promise<Vm> {
     await vm.stop();
     throw error;
   }
+}
+
+/** A machine of the lab: as it was after its boot where that is kept, else it boots. */
+export async function launchOf(
+  lab: Lab,
+  own: Pick<Boot, "folder" | "keepDisk" | "detached">,
+): Promise<Machine> {
+  const { image, kvm, booted } = lab;
+  const pristine = join(booted ?? image, "disk.img");
+  const disk = own.keepDisk ? join(own.folder, "disk.img") : pristine;
+  if (own.keepDisk) execFileSync("cp", ["--sparse=always", "--reflink=auto", pristine, disk]);
+  return launch({ ...own, image, disk, kvm, memory: booted && join(booted, "memory") });
 }
 
 function quote(text: string): string {

@@ -1,6 +1,7 @@
 // Everything that the demo and the tests stand on, from a bare machine; each step is skipped when it is done already.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { booted } from "./booted.mjs";
 import { cacheFolder } from "./cache.mjs";
 import { pulumiCli } from "./cli.mjs";
 import { compile } from "./compile.mjs";
@@ -17,8 +18,8 @@ export async function setUp() {
   await sayNode();
   // The CLI keeps the processors busy, the image mostly waits for the archive: side by side.
   const [pulumi, folder] = await together(pulumiCli(), image());
-  await compile();
-  return note({ image: folder, kvm: await kvmWorks(folder), pulumi });
+  const [host] = await together(hostOf(folder), compile());
+  return note({ ...host, pulumi });
 }
 
 /** What tests in namespaces of this machine need. */
@@ -34,8 +35,12 @@ export async function setUpLab() {
   await systemPackages();
   await npmPackages();
   await nodeOnPath();
-  const folder = await image();
-  return note({ image: folder, kvm: await kvmWorks(folder) });
+  return note(await hostOf(await image()));
+}
+
+async function hostOf(image) {
+  const kvm = await kvmWorks(image);
+  return { image, kvm, booted: kvm ? undefined : await booted(image) };
 }
 
 /** Leaves what was found where test/lab/vm.ts looks for it. */
