@@ -34,6 +34,8 @@ function packages(file) {
  */
 export async function nodeOnPath() {
   process.env.PATH = `${join(process.cwd(), "node_modules", ".bin")}:${process.env.PATH}`;
+  // Each run of the CLI loads the same modules, twice: compiled once.
+  process.env.NODE_COMPILE_CACHE ??= join(process.cwd(), "node_modules", ".cache", "node");
   const version = (await run("node", ["--version"])).trim();
   const [major, minor] = version.slice(1).split(".").map(Number);
   if (major > 22 || (major === 22 && minor >= 18)) return;
