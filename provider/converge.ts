@@ -308,9 +308,15 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   /** Refuses what is certain to cut the way to the host; what may cut it must be confirmed. */
-  private checkpoint({ observed, way }: Seen<S, F>, after: Desired<S> | undefined): Confirm | undefined {
+  private checkpoint(
+    { observed, shared, way }: Seen<S, F>,
+    after: Desired<S> | undefined,
+  ): Confirm | undefined {
     const { confirm } = this.options;
-    if (way) refuseLockout(this.kind.lockout?.(observed, after, way), confirm);
+    // What several claim does not go back with one of them.
+    const alone = new Map([...shared].filter(([, { claims }]) => claims.length === 1));
+    const before = { ...observed, shared: formers(alone) };
+    if (way) refuseLockout(this.kind.lockout?.(before, after, way), confirm);
     return confirmation(this.kind.exposure(observed, after), confirm, way);
   }
 

@@ -1,20 +1,24 @@
 import { refuseForGood } from "../errors";
-import type { Kind, Way } from "../kind";
+import type { Kind, Observed, Way } from "../kind";
 import { refine, type Sysctl, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { boot, claims, ensure, remove } from "./render";
+import { boot, claims, ensure, formerValue, remove } from "./render";
 
 /** What decides whether a packet gets through, ours included. */
 const CUTS = /^net\..*(forward|disable_ipv6|rp_filter|accept_ra|arp_(filter|ignore|announce)|bridge-nf-call)/;
 
 const cuts = (d?: Sysctl): boolean => Object.keys(d?.settings ?? {}).some((key) => CUTS.test(key));
 
-/** The kernel gives no address and no route back that goes with IPv6. */
-function lockout(_before: object, after: Sysctl | undefined, { server, links }: Way): undefined {
+/** The kernel gives no address and no route back that goes with IPv6: neither if told to, nor if it was so before us. */
+function lockout(
+  { shared }: Observed<typeof schema.shape, Facts>,
+  after: Sysctl | undefined,
+  { server, links }: Way,
+): undefined {
   const offs = server.includes(":") ? ["all", ...links.map((link) => link.replaceAll(".", "/"))] : [];
   const off = offs
     .map((device) => `net.ipv6.conf.${device}.disable_ipv6`)
-    .find((key) => !/^(0+)?$/.test(after?.settings[key] ?? "0"));
+    .find((key) => !/^(0+)?$/.test(after?.settings[key] ?? formerValue(key, shared) ?? "0"));
   if (off) refuseForGood(`it is by IPv6, which settings.${off} takes off its link`);
   return undefined;
 }

@@ -69,6 +69,15 @@ const put = (key: string, value: string): Step => ({ argv: ["tee", pathOf(key)],
 const formerOf = (key: string, { shared }: Seen): Former | undefined =>
   shared?.[claimKey(key)] as Former | undefined;
 
+/** What a key goes back to with its last claim, or with that of a key that wrote it. */
+export function formerValue(key: string, shared: Seen["shared"] = {}): string | undefined {
+  const formers = Object.values(shared) as (Former | undefined)[];
+  return (
+    (shared[claimKey(key)] as Former | undefined)?.value ??
+    formers.find((f) => f?.devices?.[key])?.devices[key]
+  );
+}
+
 const isGivenBack = (key: string, before: Seen): boolean => {
   const former = formerOf(key, before);
   const now = before.state?.settings[key];

@@ -5,6 +5,7 @@ import type { Way } from "../../provider/kind";
 import { nftTable } from "../../provider/nft-table";
 import { parseFields } from "../../provider/schema";
 import { sysctl } from "../../provider/sysctl";
+import type { Sysctl } from "../../provider/sysctl/args";
 
 const way: Way = {
   client: "192.0.2.9",
@@ -171,6 +172,18 @@ test("IPv6 is not taken from a connection by IPv6, whoever wants to try", () => 
   expect(say("net.ipv6.conf.all.disable_ipv6", "0")).toBeUndefined();
   expect(say("net.ipv6.conf.eth1.disable_ipv6", "1")).toBeUndefined();
   expect(say("net.ipv6.conf.all.disable_ipv6", "1", way)).toBeUndefined();
+
+  const back = (shared: object, after?: Sysctl) =>
+    sysctl.lockout!({ facts: { devices: {} }, shared: { ...shared } }, after, six);
+  const former = (value: string, devices = {}) => ({ value, devices });
+  for (const shared of [
+    { "net.ipv6.conf.eth0.disable_ipv6": former("1") },
+    { "net.ipv6.conf.all.disable_ipv6": former("0", { "net.ipv6.conf.eth0.disable_ipv6": "1" }) },
+  ]) {
+    expect(() => back(shared)).toThrow(/settings\.net\.ipv6\.conf\.eth0\.disable_ipv6 takes off its link/);
+    expect(back(shared, { name: "x", settings: { "net.ipv6.conf.eth0.disable_ipv6": "0" } })).toBeUndefined();
+  }
+  expect(back({ "net.ipv6.conf.eth0.disable_ipv6": former("0") })).toBeUndefined();
 });
 
 test("a lockout is refused unless it is meant", () => {
