@@ -1,5 +1,6 @@
 // What comes back after a boot, on a real kernel: the machine's own namespaces, emptied as a boot does it.
 import { bridge } from "../../provider/bridge";
+import { NotSent } from "../../provider/errors";
 import { nftSet } from "../../provider/nft-set";
 import { nftTable } from "../../provider/nft-table";
 import { policyRoute } from "../../provider/policy-route";
@@ -121,6 +122,42 @@ test("all of it comes back, as it was, and what was not ours does not", async ()
   await remove();
   expect(await listed()).toBe(pristine);
   expect(host.sh("ls -A /etc/hostnet")).toBe("");
+}, 120_000);
+
+test("a boot before the confirmation ends in the former state", async () => {
+  await everything();
+  const tables = resources(nftTable, host, "h");
+  const input = (rules: string[]) => ({
+    family: "ip",
+    name: "in",
+    confirm: { when: "always", allowLockout: true, timeout: 5 },
+    chains: { input: { type: "filter", hook: "input", priority: 0, policy: "drop", rules } },
+  });
+  const made = await tables.create("in", input(["tcp dport 22 accept"]));
+  // In whichever order they come back.
+  const tablesNow = () => still(host.sh("nft -s list table inet fw; nft -s list table ip in"));
+  const before = tablesNow();
+  const { renew, around } = host;
+  let booted = false;
+  const lost = () => {
+    throw new NotSent("the host is gone");
+  };
+  host.renew = async () => {
+    if (booted) return lost();
+    booted = true;
+    host.around = lost;
+    expect(host.sh("nft list chain ip in input")).not.toMatch(/dport/);
+    host.sh("kill $(ps -eo pid=,args= | awk '/[h]ostnet\\/pending/ { print $1 }')");
+    host.sh(BOOT);
+    host.sh(CARD);
+    expect(await boot("tables")).toBe("code 0\n");
+    expect(await boot("links")).toBe("code 0\n");
+    return lost();
+  };
+  await expect(tables.update("in", made, input([]))).rejects.toThrow(/the host is gone/);
+  Object.assign(host, { renew, around });
+  expect(tablesNow()).toBe(before);
+  expect(await tables.drift("in", made)).toEqual([]);
 }, 120_000);
 
 test("what is broken, or has no link yet, is named; the rest comes back", async () => {
