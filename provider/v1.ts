@@ -12,6 +12,7 @@ import { nwFilter as nwFilterKind } from "./nw-filter";
 import { nwFilterBinding as nwFilterBindingKind } from "./nw-filter-binding";
 import { policyRoute as policyRouteKind } from "./policy-route";
 import { sysctl as sysctlKind } from "./sysctl";
+import { vlan as vlanKind } from "./vlan";
 import { vrf as vrfKind } from "./vrf";
 
 const hosts = new RunHosts();
@@ -24,4 +25,5 @@ export const nwFilter = lifecycle(nwFilterKind, hosts);
 export const nwFilterBinding = lifecycle(nwFilterBindingKind, hosts);
 export const policyRoute = lifecycle(policyRouteKind, hosts);
 export const sysctl = lifecycle(sysctlKind, hosts);
+export const vlan = lifecycle(vlanKind, hosts);
 export const vrf = lifecycle(vrfKind, hosts);

@@ -15,4 +15,5 @@ export {
 export { NwFilterBinding, type NwFilterBindingArgs } from "./nw-filter-binding";
 export { PolicyRoute, type PolicyRouteArgs } from "./policy-route";
 export { Sysctl, type SysctlArgs } from "./sysctl";
+export { Vlan, type VlanArgs } from "./vlan";
 export { Vrf, type VrfArgs } from "./vrf";

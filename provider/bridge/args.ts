@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { interfaceProblems } from "../formats/interface";
 import { type Route, routes } from "../formats/route";
 import type { Desired, Problem } from "../kind";
 import { ifname, integer, interfaceAddress, mac, mtu, setOf } from "../schema";
@@ -130,9 +131,6 @@ export const schema = z.strictObject({
 export type Bridge = Desired<typeof schema.shape>;
 export type Port = z.output<typeof port>;
 
-/** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
-export const LEAST_IPV6_MTU = 1280;
-
 export function refine(d: Bridge): readonly Problem[] {
   const problems: Problem[] = [];
   const ports = d.ports ?? [];
@@ -153,20 +151,6 @@ export function refine(d: Bridge): readonly Problem[] {
       });
     if (name === d.name) problems.push({ property: `ports[${n}]`, reason: `${name} is the bridge itself` });
   });
-  (d.routes ?? []).forEach((r, n) => {
-    if ((r.device && r.device !== d.name) || r.nexthops || (r.type && r.type !== "unicast")) {
-      problems.push({
-        property: `routes[${n}]`,
-        reason: "must lead through the bridge: others stand in Vrf.routes or PolicyRoute.routes",
-      });
-    }
-  });
   if (!d.up && d.routes?.length) problems.push({ property: "routes", reason: "need up: true" });
-  const six = [...(d.addresses ?? []), ...(d.routes ?? []).map((r) => r.destination)].find((a) =>
-    a.includes(":"),
-  );
-  if (d.mtu !== undefined && d.mtu < LEAST_IPV6_MTU && six)
-    problems.push({ property: "mtu", reason: `${d.mtu}: must be ${LEAST_IPV6_MTU} or more for ${six}` });
-  if (d.vrf === d.name) problems.push({ property: "vrf", reason: "is the bridge itself" });
-  return problems;
+  return [...problems, ...interfaceProblems(d, "bridge")];
 }

@@ -1,6 +1,7 @@
+import { interfaceLockout } from "../formats/interface";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
-import { exposure, lockout } from "./exposure";
+import { exposure } from "./exposure";
 import { type Facts, parse, query } from "./parse";
 import { blocked, boot, ensure, remove } from "./render";
 
@@ -19,6 +20,6 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   blocked,
   boot,
   exposure,
-  lockout,
+  lockout: ({ state }, after, way) => interfaceLockout(state, after, way),
   outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),
 };

@@ -1,4 +1,12 @@
 import { HostnetError } from "../errors";
+import {
+  type InterfaceFacts,
+  interfaceFacts,
+  lasting,
+  parseAttached,
+  routesTable,
+  showAttached,
+} from "../formats/interface";
 import { type Link, parseLink, showLink } from "../formats/link";
 import { parseRoutes, present, showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
@@ -16,23 +24,16 @@ export interface Member {
   readonly pvid?: number;
 }
 
-export interface Facts {
+export interface Facts extends InterfaceFacts {
   readonly machineId: string;
   readonly ifindex?: number;
   readonly macAddress?: string;
-  /** All of them but the link-local ones, whoever gave them. */
-  readonly addresses: readonly string[];
-  /** What else is to say of them, by address: those of others are put back with it, but for those that come again. */
-  readonly addressOptions: Readonly<Record<string, readonly string[]>>;
   /** Of the links that are declared, or were: absent ones do not exist on the host. */
   readonly members: Readonly<Record<string, Member>>;
   /** How a member was before it became one: it is given back so. */
   readonly found: Readonly<Record<string, { readonly up: boolean }>>;
   /** Ports that others attached, and VLANs on top of it. */
   readonly taps: readonly string[];
-  /** Routing table of its routes; absent when its VRF is. */
-  readonly table?: number;
-  readonly master?: string;
 }
 
 const portNames = (d: Bridge, last?: Last<Shape, Facts>): string[] =>
@@ -53,14 +54,11 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
     ...(d.macAddress === undefined && { machine: { argv: ["cat", "/etc/machine-id"], free: true } }),
     ...(declared("routes") && { v4, v6 }),
     ...(vlans && { vlans: showVlans(d.name) }),
-    ...(last && { taps: { argv: ["sh", "-c", ATTACHED, "sh", d.name], free: true } }),
+    ...(last && { taps: showAttached(d.name) }),
     ...(d.vrf !== undefined && { vrf: showLink(d.vrf) }),
     ...Object.fromEntries(ports),
   };
 }
-
-/** Its ports, and the VLANs and macvlans on top of it, which would go with it. */
-const ATTACHED = 'ip -o link show | grep -F -e " master $1 " -e "@$1:"; :';
 
 const showVlans = (name: string): Query => ({ argv: ["bridge", "-j", "vlan", "show", "dev", name] });
 
@@ -85,24 +83,16 @@ export function parse(
   });
   const master = link?.master;
   const vrf = d.vrf === undefined ? undefined : parseLink(answers.get("vrf")!, d.vrf);
-  const table = d.vrf === undefined ? 254 : (vrf?.data.table as number | undefined);
   const facts: Facts = {
+    ...interfaceFacts(d, link, vrf),
     machineId: answers.get("machine")?.stdout.trim() ?? "",
     ifindex: link?.ifindex,
     macAddress: link?.mac,
-    addresses: carried(link),
-    addressOptions: Object.fromEntries(
-      lasting(link)
-        .filter(({ dynamic, options }) => !dynamic || options.includes("valid_lft"))
-        .map(({ address, options }) => [address, options]),
-    ),
     members: Object.fromEntries(members.map(({ member, vlans }) => [member.name, asMember(member, vlans)])),
     found: Object.fromEntries(
       members.map(({ member }) => [member.name, last?.facts?.found[member.name] ?? { up: member.up }]),
     ),
-    taps: attached(answers.get("taps")).filter((name) => !ports.includes(name)),
-    table,
-    master,
+    taps: parseAttached(answers.get("taps")?.stdout).filter((name) => !ports.includes(name)),
   };
   if (!link) return { facts };
 
@@ -119,7 +109,8 @@ export function parse(
     .filter((a) => facts.addresses.includes(a))
     .sort();
   const listedRoutes = answers.has("v4") ? parseRoutes([answers.get("v4")!, answers.get("v6")!]) : [];
-  const routes = present(either("routes") as NonNullable<Bridge["routes"]>, table ?? -1, listedRoutes);
+  const table = routesTable(facts, d, last?.desired);
+  const routes = present(either("routes") as NonNullable<Bridge["routes"]>, table, listedRoutes);
   const selfVlans = parseListedVlans(answers.get("vlans")?.stdout ?? "", d.name).vlans;
   const vlans = declaredVlans(d.vlans, last?.desired.vlans, selfVlans);
   const managed = Object.entries(scalars).filter(([key]) => key in wanted);
@@ -138,21 +129,13 @@ export function parse(
   };
 }
 
-const lasting = (link?: Link) => (link?.addresses ?? []).filter(({ scope }) => scope !== "link");
-const carried = (link?: Link): string[] => lasting(link).map(({ address }) => address);
-
 const asMember = (link: Link, { vlans, pvid }: ListedVlans): Member => ({
   up: link.up,
   master: link.master,
-  addresses: carried(link),
+  addresses: lasting(link).map(({ address }) => address),
   vlans: formatVlans(vlans),
   pvid,
 });
-
-function attached(answer?: Result): string[] {
-  const lines = answer?.stdout.split("\n") ?? [];
-  return lines.flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
-}
 
 /** The VLANs that are declared and there, tagged as declared. */
 function declaredVlans(

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { HostnetError } from "../errors";
-import { sameSubnet } from "../formats/cidr";
-import { addAddress, deleteAddress, setLink } from "../formats/link";
+import { convergeAddresses, membership, requireMtu, requireTable, through } from "../formats/interface";
+import { setLink } from "../formats/link";
 import { convergeRoutes } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
-import { type Bridge, LEAST_IPV6_MTU, type Port, type schema } from "./args";
+import type { Bridge, Port, schema } from "./args";
 import type { Facts, Member } from "./parse";
 import { parseVlans } from "./vlans";
 
@@ -14,11 +14,10 @@ type Seen = Observed<Shape, Facts>;
 export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): readonly Step[] {
   const { state, facts } = before;
   for (const { name } of d.ports ?? []) requirePort(name, d.name, facts.members[name]);
-  requireMtu(d, before);
-  if (d.vrf !== undefined && facts.table === undefined)
-    throw new HostnetError(`vrf: ${d.vrf} is no VRF of the host`);
-  const moves = facts.master !== d.vrf && (d.vrf !== undefined || last?.desired.vrf !== undefined);
-  const bounced = state !== undefined && (moves || d.up !== state.up);
+  requireMtu(d, state, facts);
+  const table = requireTable(d, facts);
+  const moves = membership(d, state, last?.desired);
+  const bounced = state !== undefined && (moves.length > 0 || d.up !== state.up);
   return [
     ...device(d, state, facts),
     ...released(d, before, last),
@@ -32,10 +31,11 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
     ),
     ...followed(d, state, last),
     ...vlanSteps(d.name, d.vlans, state?.vlans, ["self"]),
-    ...membership(d, state, facts, last),
+    ...moves,
     ...(d.up !== state?.up ? [setLink(d.name, d.up ? "up" : "down")] : []),
-    ...addresses(d, before, bounced),
-    ...convergeRoutes(through(d), bounced ? [] : through(state), facts.table ?? 254),
+    // Entering or leaving a VRF, and going down, take the IPv6 addresses.
+    ...convergeAddresses(d, state, facts, bounced),
+    ...convergeRoutes(through(d), bounced ? [] : through(state), table),
   ];
 }
 
@@ -74,15 +74,6 @@ function requirePort(name: string, bridge: string, member?: Member): void {
       `ports: ${name} carries ${member.addresses.join(", ")}, which a port cannot keep (takeAddresses is not supported yet)`,
     );
   }
-}
-
-/** Addresses of others, which no undo could put back with all that hangs on them. */
-function requireMtu(d: Bridge, { state, facts }: Seen): void {
-  if (d.mtu === undefined || d.mtu >= LEAST_IPV6_MTU) return;
-  const leaves = (a: string) => state?.addresses?.includes(a) && !d.addresses?.includes(a);
-  const lost = facts.addresses.find((a) => a.includes(":") && !leaves(a));
-  if (lost)
-    throw new HostnetError(`mtu: below ${LEAST_IPV6_MTU} there is no IPv6, and ${d.name} would lose ${lost}`);
 }
 
 /** The kernel's words for the fields, with times in hundredths of a second. */
@@ -234,43 +225,3 @@ function vlanSteps(
     ...stale.map((id) => vlan("del", dev, id, words)),
   ];
 }
-
-function membership(
-  d: Bridge,
-  state: Bridge | undefined,
-  { master }: Facts,
-  last?: Last<Shape, Facts>,
-): Step[] {
-  if (d.vrf !== undefined) return state && master === d.vrf ? [] : [setLink(d.name, "master", d.vrf)];
-  const left = last?.desired.vrf;
-  return state && left !== undefined && state.vrf === left ? [setLink(d.name, "nomaster")] : [];
-}
-
-function addresses(d: Bridge, { state, facts }: Seen, bounced: boolean): Step[] {
-  const wanted = d.addresses ?? [];
-  const there = state?.addresses ?? [];
-  const stale = there.filter((a) => !wanted.includes(a));
-  const missing = wanted.filter((a) => !there.includes(a));
-  // Entering or leaving a VRF, and going down, take the IPv6 addresses; a deleted primary address its secondaries: both come back.
-  const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
-  const lost = (a: string) =>
-    (bounced && a.includes(":") && !missing.includes(a)) ||
-    stale.some((s) => !s.includes(":") && sameSubnet(s, a));
-  return [
-    ...missing.map((a) => addAddress(a, d.name)),
-    ...stale.map((a) => deleteAddress(a, d.name)),
-    ...kept
-      .filter(lost)
-      .flatMap((a) => (wanted.includes(a) ? addAddress(a, d.name) : putBack(a, d.name, facts))),
-  ];
-}
-
-/** An address of others, as it was: with its lifetime, label and metric. */
-function putBack(address: string, dev: string, { addressOptions }: Facts): Step[] {
-  const options = addressOptions[address];
-  const { argv } = addAddress(address, dev);
-  return options ? [{ argv: [...argv, ...options.filter((word) => word !== "nodad")] }] : [];
-}
-
-/** Its routes as the kernel has them: through the bridge. */
-const through = (d?: Bridge) => (d?.routes ?? []).map((r) => ({ ...r, device: d!.name }));

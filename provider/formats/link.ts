@@ -14,6 +14,8 @@ export interface Link {
   readonly mtu: number;
   readonly mac: string;
   readonly master?: string;
+  /** The link that it is on top of, as a VLAN is; absent where that is in another namespace. */
+  readonly lower?: string;
   /** "bridge", "vrf", "dummy"; absent for hardware. */
   readonly type?: string;
   readonly data: Readonly<Record<string, unknown>>;
@@ -29,7 +31,15 @@ export interface LinkAddress {
   readonly dynamic: boolean;
   /** What `ip addr add` needs beside the address to make it again as it is. */
   readonly options: readonly string[];
+  /** IPv4 only. */
+  readonly broadcast?: string;
 }
+
+/** In the order in which they were added: of IPv6 the kernel lists the last first. */
+export const asAdded = (addresses: readonly LinkAddress[]): readonly LinkAddress[] => {
+  const six = ({ address }: LinkAddress) => address.includes(":");
+  return [...addresses.filter((a) => !six(a)), ...addresses.filter(six).reverse()];
+};
 
 /** `-d` for the kind of link, no `-s`: counters would change by themselves. */
 export const showLink = (name: string) => ({ argv: ["ip", "-d", "-j", "addr", "show", "dev", name] });
@@ -41,6 +51,7 @@ interface LinkJson {
   mtu: number;
   address: string;
   master?: string;
+  link?: string;
   linkinfo?: {
     info_kind?: string;
     info_data?: Record<string, unknown>;
@@ -53,6 +64,7 @@ interface LinkJson {
 
 interface AddressJson {
   local: string;
+  broadcast?: string;
   prefixlen: number;
   scope: string;
   dynamic?: boolean;
@@ -92,6 +104,7 @@ function asLink(found: LinkJson): Link {
     mtu: found.mtu,
     mac: found.address,
     master: found.master,
+    lower: found.link,
     type: linkinfo?.info_kind,
     data: linkinfo?.info_data ?? {},
     masterType: linkinfo?.info_slave_kind,
@@ -105,9 +118,13 @@ function parseAddress(a: AddressJson, dev: string): LinkAddress {
   const lifetime =
     a.dynamic && !a.temporary
       ? ["valid_lft", String(a.valid_life_time), "preferred_lft", String(a.preferred_life_time)]
-      : [];
+      : // Deprecated, and for ever.
+        a.preferred_life_time === 0
+        ? ["preferred_lft", "0"]
+        : [];
   return {
     address: `${a.local}/${a.prefixlen}`,
+    broadcast: a.broadcast,
     scope: a.scope,
     dynamic: (a.dynamic || a.temporary) ?? false,
     options: [

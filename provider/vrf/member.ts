@@ -1,8 +1,16 @@
 import { sameSubnet } from "../formats/cidr";
 import { addAddress, batch, deleteAddress, setLink } from "../formats/link";
+import {
+  addressOf,
+  inTable,
+  keyOf,
+  moveRoute,
+  restoreAddress,
+  restoreRoute,
+  tableOf,
+} from "../formats/listed";
 import type { Step } from "../kind";
 import type { Interface } from "./args";
-import { inTable, keyOf, moveRoute, restoreAddress, restoreRoute, tableOf } from "./listed";
 import type { Facts } from "./parse";
 
 const MAIN = 254;
@@ -37,7 +45,6 @@ export function enter(
   ];
 }
 
-const addressOf = (text: string): string => text.split(" ")[0]!;
 const placeOf = (text: string): string => `${keyOf(text)} ${tableOf(text)}`;
 const distinct = (list: readonly string[], key: (text: string) => string): string[] =>
   [...new Map([...list].reverse().map((text) => [key(text), text])).values()].reverse();

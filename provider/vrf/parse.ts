@@ -1,8 +1,5 @@
 import { HostnetError } from "../errors";
 import { type Link, parseLink, parseLinks, showLink } from "../formats/link";
-import { parseRoutesTo, places, present, type Route, showRoutesTo } from "../formats/route";
-import type { Last, Observed, Query, Result } from "../kind";
-import type { Interface, schema, Vrf } from "./args";
 import {
   losable,
   parseRoutesOf,
@@ -11,7 +8,10 @@ import {
   showRoutesIn,
   showRoutesOf,
   through,
-} from "./listed";
+} from "../formats/listed";
+import { parseRoutesTo, places, present, type Route, showRoutesTo } from "../formats/route";
+import type { Last, Observed, Query, Result } from "../kind";
+import type { Interface, schema, Vrf } from "./args";
 
 type Shape = typeof schema.shape;
 

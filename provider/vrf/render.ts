@@ -1,9 +1,9 @@
 import { HostnetError } from "../errors";
 import { batch, setLink } from "../formats/link";
+import { keyOf, keyOfDeclared, restoreAddress, tableOf } from "../formats/listed";
 import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { Interface, schema, Vrf } from "./args";
-import { keyOf, keyOfDeclared, restoreAddress, tableOf } from "./listed";
 import { addressSteps, enter, leave } from "./member";
 import type { Facts, Rules } from "./parse";
 

@@ -24,6 +24,7 @@ ${lines.join("\n")}
 
 const KINDS = [
   "Bridge",
+  "Vlan",
   "Vrf",
   "PolicyRoute",
   "NftTable",

@@ -38,6 +38,25 @@ const lives = {
     edit: "ip link set dev lan2 nomaster; ip addr add 192.168.99.1/24 dev br-lan",
     drift: "ports: lan2 isolated=true is missing",
   },
+  Vlan: {
+    world: "card lan1; card lan2; ip link set dev lan2 down",
+    create: `new Vlan("lan1.10", { ...host, link: "lan1", vlanId: 10, mtu: 1400, addresses: ["192.168.7.1/24", "2001:db8:7::1/64"],
+      routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });`,
+    created: `ip -d link show dev lan1.10 | grep -q 'vlan protocol 802.1Q id 10 '
+      ip -br link show dev lan1.10 | grep -q '^lan1.10@lan1 .*UP'
+      ip -br addr show dev lan1.10 | grep 192.168.7.1/24 | grep -q 2001:db8:7::1/64
+      ip addr add 192.168.88.1/24 dev lan1.10; ip route add 10.88.0.0/16 via 192.168.88.9 table 77`,
+    update: `new Vlan("lan1.10", { ...host, link: "lan2", vlanId: 20, protocol: "802.1ad", addresses: ["192.168.7.2/24", "2001:db8:7::1/64"],
+      routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.8" }] });`,
+    updated: `ip -d link show dev lan1.10 | grep -q 'vlan protocol 802.1ad id 20 '
+      ip -br link show dev lan1.10 | grep -q '^lan1.10@lan2 .*UP'
+      no "ip -br addr show dev lan1.10 | grep -q 192.168.7.1/24"
+      ip -br addr show dev lan1.10 | grep 192.168.7.2/24 | grep 192.168.88.1/24 | grep -q 2001:db8:7::1/64
+      ip route show 10.7.0.0/16 | grep -q 'via 192.168.7.8 dev lan1.10'
+      ip route show table 77 | grep -q '10.88.0.0/16 via 192.168.88.9 dev lan1.10'`,
+    edit: "ip addr del 192.168.7.2/24 dev lan1.10; ip link set dev lan1.10 down",
+    drift: "the device is down",
+  },
   Vrf: {
     world: `card lan1; card lan2
       ip addr add 192.168.9.1/24 dev lan2; ip addr add 2001:db8:9::1/64 dev lan2; ip route add 10.9.0.0/16 via 192.168.9.2 dev lan2`,

@@ -54,6 +54,23 @@ export const examples: readonly Example[] = [
     },
   },
   {
+    kind: "Vlan",
+    code: "exports.handler=()=>require('pulumi-hostnet/v1').vlan;",
+    deleteBeforeReplace: true,
+    identity: ["name"],
+    args: {
+      name: "eth1.10",
+      link: "eth1",
+      vlanId: 10,
+      protocol: "802.1ad",
+      addresses: ["10.1.0.1/24", "2001:db8::1/64"],
+      routes: [{ destination: "10.2.0.0/16", gateway: "10.1.0.2" }],
+      vrf: "red",
+      mtu: 1400,
+      macAddress: "02:00:00:00:00:01",
+    },
+  },
+  {
     kind: "Vrf",
     code: "exports.handler=()=>require('pulumi-hostnet/v1').vrf;",
     deleteBeforeReplace: true,

@@ -67,6 +67,7 @@ test("every kind of the stable entry has its example, and none has gone", () => 
     "nwFilterBinding",
     "policyRoute",
     "sysctl",
+    "vlan",
     "vrf",
   ]);
   expect(examples.map(({ code }) => /\.(\w+);$/.exec(code)![1]).sort()).toEqual(Object.keys(sources).sort());

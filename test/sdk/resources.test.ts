@@ -16,6 +16,7 @@ import {
   PolicyRoute,
   type SshOptions,
   Sysctl,
+  Vlan,
   Vrf,
 } from "../../sdk";
 import { usedName } from "../../sdk/nft-table";
@@ -66,6 +67,7 @@ beforeEach(() => {
 const known = <T>(output: pulumi.Output<T>): Promise<T> => new Promise((resolve) => output.apply(resolve));
 const classes = {
   Bridge,
+  Vlan,
   Vrf,
   PolicyRoute,
   NftTable,
@@ -99,6 +101,7 @@ test("type tokens and provider code, as they stand in users' state for ever", as
   }
   expect(pinned).toEqual({
     "pulumi-nodejs:dynamic/hostnet:Bridge": "exports.handler=()=>require('pulumi-hostnet/v1').bridge;",
+    "pulumi-nodejs:dynamic/hostnet:Vlan": "exports.handler=()=>require('pulumi-hostnet/v1').vlan;",
     "pulumi-nodejs:dynamic/hostnet:Vrf": "exports.handler=()=>require('pulumi-hostnet/v1').vrf;",
     "pulumi-nodejs:dynamic/hostnet:PolicyRoute":
       "exports.handler=()=>require('pulumi-hostnet/v1').policyRoute;",
@@ -291,6 +294,7 @@ describe("outputs", () => {
     (kind, args) => {
       const declared: Record<string, string[]> = {
         Bridge: ["name", "ifindex", "macAddress", "addresses"],
+        Vlan: ["name", "link", "vlanId", "ifindex"],
         Vrf: ["name", "table", "ifindex"],
         PolicyRoute: ["name", "family", "priority", "table"],
         NftTable: ["family", "name", "listing"],
@@ -301,6 +305,8 @@ describe("outputs", () => {
         NwFilterBinding: ["portDev", "macAddress", "filter"],
       };
       const needed = [
+        "link",
+        "vlanId",
         "table",
         "family",
         "priority",

@@ -110,6 +110,36 @@ test("the way back of another pvid takes the new one out again", () => {
   );
 });
 
+test("the way back of another VRF leads to the former one, with its routes", () => {
+  const routes = [{ destination: "10.0.0.0/8", gateway: "192.168.2.9" }];
+  const [before, after] = [declare({ vrf: "red", routes }), declare({ vrf: "blue", routes })];
+  const last = { desired: before, former: NOTHING };
+  const slave = { master: "red", linkinfo: { info_kind: "bridge", info_data: DATA, info_slave_kind: "vrf" } };
+  const inRed = { ...slave, linkinfo: { ...slave.linkinfo, info_slave_data: { table: 100 } } };
+  const blue = link("blue", { linkinfo: { info_kind: "vrf", info_data: { table: 200 } } });
+  const route = { dst: "10.0.0.0/8", table: "100", type: "1", gateway: "192.168.2.9", dev: "br0", flags: [] };
+  const answers = bridge.query(after, last).map(({ argv }) => {
+    const words = argv.join(" ");
+    if (words.endsWith("addr show dev br0")) return link("br0", inRed);
+    if (words.endsWith("addr show dev blue")) return blue;
+    return words.includes("-4 route") ? said([route]) : said("[]");
+  });
+  const seen = bridge.parse(answers, after, last);
+  expect(text(bridge.ensure(after, seen, last))).toEqual([
+    "ip link set dev br0 master blue",
+    "ip -4 route add 10.0.0.0/8 via 192.168.2.9 dev br0 table 200 proto 210",
+  ]);
+  const undo = bridge.ensure(
+    seen.state!,
+    { state: after, facts: seen.facts },
+    { desired: after, former: seen },
+  );
+  expect(text(undo)).toEqual([
+    "ip link set dev br0 master red",
+    "ip -4 route add 10.0.0.0/8 via 192.168.2.9 dev br0 table 100 proto 210",
+  ]);
+});
+
 test("STP goes off before what it would not allow", () => {
   const on = { ...DATA, stp_state: 1 };
   const steps = change(

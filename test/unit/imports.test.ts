@@ -5,6 +5,7 @@ import { preProcessFile } from "typescript";
 
 const kinds = [
   "bridge",
+  "vlan",
   "vrf",
   "policy-route",
   "nft-table",

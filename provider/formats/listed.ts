@@ -1,6 +1,6 @@
-import { addingVerb, type Link } from "../formats/link";
-import type { Route } from "../formats/route";
 import type { Query, Result, Step } from "../kind";
+import { addingVerb, asAdded, type Link, type LinkAddress } from "./link";
+import type { Route } from "./route";
 
 /** A route of a member as the host lists it, which is what `ip route add` takes: "-4 10.0.0.0/8 via 10.1.0.9 table 7". */
 export type RouteText = string;
@@ -99,18 +99,26 @@ export function moveRoute(text: RouteText, dev: string): Step {
   };
 }
 
-/**
- * The IPv6 addresses, which do not outlive the bounce, as `ip addr add` takes them; the listing's last is the first
- * that was added. Those that autoconfiguration rotates come again by themselves.
- */
-export const losable = (link: Link): readonly string[] =>
-  link.addresses
-    .filter(
-      ({ address, options, dynamic }) =>
-        address.includes(":") && !(dynamic && !options.includes("valid_lft")),
-    )
-    .map(({ address, options }) => [address, ...options].join(" "))
-    .reverse();
+/** An address as `ip addr add` takes it. */
+const addressText = ({ address, broadcast, options }: LinkAddress): string =>
+  [address, ...(broadcast === undefined ? [] : ["brd", broadcast]), ...options].join(" ");
+
+/** But for those that autoconfiguration rotates, which come again by themselves. */
+const stays = ({ dynamic, options }: LinkAddress): boolean => !dynamic || options.includes("valid_lft");
+
+/** All but the link-local ones, in the order of adding. */
+export const lastingTexts = ({ addresses }: Link): readonly string[] =>
+  asAdded(addresses)
+    .filter((a) => a.scope !== "link" && stays(a))
+    .map(addressText);
+
+/** The IPv6 addresses, which do not outlive the bounce, in the order of adding. */
+export const losable = ({ addresses }: Link): readonly string[] =>
+  asAdded(addresses)
+    .filter((a) => a.address.includes(":") && stays(a))
+    .map(addressText);
+
+export const addressOf = (text: string): string => text.split(" ")[0]!;
 
 /** With `nodad` it answers at once; a flag that it did not have is then taken away again, where the kernel can. */
 export function restoreAddress(text: string, dev: string): readonly Step[] {

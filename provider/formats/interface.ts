@@ -1,0 +1,169 @@
+/** What a bridge and a VLAN are alike in: an interface of the host's own, with addresses, routes, and a VRF. */
+import { HostnetError, refuseForGood } from "../errors";
+import type { Problem, Step, Way } from "../kind";
+import { contains, sameSubnet } from "./cidr";
+import { addAddress, asAdded, deleteAddress, type Link, setLink } from "./link";
+import type { Route } from "./route";
+
+/** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
+export const LEAST_IPV6_MTU = 1280;
+
+/** As declared, or as observed. */
+export interface Interface {
+  readonly name: string;
+  readonly addresses?: readonly string[];
+  readonly routes?: readonly Route[];
+  readonly vrf?: string;
+  readonly mtu?: number;
+  readonly up?: boolean;
+}
+
+export interface InterfaceFacts {
+  /** All of them but the link-local ones, whoever gave them, in the order of adding. */
+  readonly addresses: readonly string[];
+  /** What else is to say of them, by address: those of others are put back with it, but for those that come again. */
+  readonly addressOptions: Readonly<Record<string, readonly string[]>>;
+  readonly master?: string;
+  /** Routing table of the declared VRF, or the main one; absent when the VRF is. */
+  readonly table?: number;
+  /** Routing table of the VRF that it is in now, or the main one. */
+  readonly within?: number;
+}
+
+export function interfaceProblems(d: Interface, what: string): Problem[] {
+  const problems: Problem[] = [];
+  (d.routes ?? []).forEach((r, n) => {
+    if ((r.device && r.device !== d.name) || r.nexthops || (r.type && r.type !== "unicast")) {
+      problems.push({
+        property: `routes[${n}]`,
+        reason: `must lead through the ${what}: others stand in Vrf.routes or PolicyRoute.routes`,
+      });
+    }
+  });
+  const six = [...(d.addresses ?? []), ...(d.routes ?? []).map((r) => r.destination)].find((a) =>
+    a.includes(":"),
+  );
+  if (d.mtu !== undefined && d.mtu < LEAST_IPV6_MTU && six)
+    problems.push({ property: "mtu", reason: `${d.mtu}: must be ${LEAST_IPV6_MTU} or more for ${six}` });
+  if (d.vrf === d.name) problems.push({ property: "vrf", reason: `is the ${what} itself` });
+  return problems;
+}
+
+const MAIN = 254;
+
+export function interfaceFacts(d: Interface, link?: Link, vrf?: Link): InterfaceFacts {
+  const addresses = asAdded(lasting(link));
+  return {
+    addresses: addresses.map(({ address }) => address),
+    addressOptions: Object.fromEntries(
+      addresses
+        .filter(({ dynamic, options }) => !dynamic || options.includes("valid_lft"))
+        .map(({ address, options }) => [address, options]),
+    ),
+    master: link?.master,
+    table: d.vrf === undefined ? MAIN : (vrf?.data.table as number | undefined),
+    within: link?.masterType === "vrf" ? (link.portData.table as number) : MAIN,
+  };
+}
+
+/** Its addresses but for the link-local ones. */
+export const lasting = (link?: Link) => (link?.addresses ?? []).filter(({ scope }) => scope !== "link");
+
+/** Where its declared routes are looked for: in the table of the VRF that it is in, if one was ever declared. */
+export const routesTable = (
+  facts: InterfaceFacts,
+  ...declared: readonly (Interface | undefined)[]
+): number => (declared.some((d) => d?.vrf !== undefined) ? (facts.within ?? MAIN) : MAIN);
+
+/** Where its routes go. */
+export function requireTable({ vrf }: Interface, { master, table, within }: InterfaceFacts): number {
+  if (vrf === undefined) return MAIN;
+  const found = vrf === master ? within : table;
+  if (found === undefined) throw new HostnetError(`vrf: ${vrf} is no VRF of the host`);
+  return found;
+}
+
+/** Addresses of others, which no undo could put back with all that hangs on them. */
+export function requireMtu(d: Interface, state: Interface | undefined, facts: InterfaceFacts): void {
+  if (d.mtu === undefined || d.mtu >= LEAST_IPV6_MTU) return;
+  const leaves = (a: string) => state?.addresses?.includes(a) && !d.addresses?.includes(a);
+  const lost = facts.addresses.find((a) => a.includes(":") && !leaves(a));
+  if (lost)
+    throw new HostnetError(`mtu: below ${LEAST_IPV6_MTU} there is no IPv6, and ${d.name} would lose ${lost}`);
+}
+
+/** Into the VRF that is declared, or out of the one that was: whatever else it is a member of, it stays. */
+export function membership(d: Interface, state?: Interface, last?: Interface): Step[] {
+  if (d.vrf !== undefined) return state?.vrf === d.vrf ? [] : [setLink(d.name, "master", d.vrf)];
+  return last?.vrf !== undefined && state?.vrf === last.vrf ? [setLink(d.name, "nomaster")] : [];
+}
+
+/** @param bounced it was taken down, which takes the IPv6 addresses */
+export function convergeAddresses(
+  { name, addresses: wanted = [] }: Interface,
+  { addresses: there = [] }: Partial<Interface> = {},
+  facts: InterfaceFacts,
+  bounced: boolean,
+): Step[] {
+  const stale = there.filter((a) => !wanted.includes(a));
+  const missing = wanted.filter((a) => !there.includes(a));
+  // A deleted primary address takes its secondaries along: they come back.
+  const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
+  const lost = (a: string) =>
+    (bounced && a.includes(":") && !missing.includes(a)) ||
+    stale.some((s) => !s.includes(":") && sameSubnet(s, a));
+  return [
+    ...missing.map((a) => addAddress(a, name)),
+    ...stale.map((a) => deleteAddress(a, name)),
+    ...kept.filter(lost).flatMap((a) => (wanted.includes(a) ? addAddress(a, name) : putBack(a, name, facts))),
+  ];
+}
+
+/** An address of others, as it was: with its lifetime, label and metric. */
+function putBack(address: string, dev: string, { addressOptions }: InterfaceFacts): Step[] {
+  const options = addressOptions[address];
+  const { argv } = addAddress(address, dev);
+  return options ? [{ argv: [...argv, ...options.filter((word) => word !== "nodad")] }] : [];
+}
+
+/** Its routes as the kernel has them: through the interface. */
+export const through = (d?: Interface): Route[] => (d?.routes ?? []).map((r) => ({ ...r, device: d!.name }));
+
+/** Networks that a change leads elsewhere. */
+export function changedPrefixes(before?: Interface, after?: Interface): string[] {
+  const networks = (d?: Interface) => [
+    ...(d?.addresses ?? []),
+    ...(d?.routes ?? []).map(({ destination }) => destination),
+  ];
+  const [now, then] = [networks(before), networks(after)];
+  return [...now.filter((n) => !then.includes(n)), ...then.filter((n) => !now.includes(n))];
+}
+
+export function interfaceLockout(
+  state: Interface | undefined,
+  after: Interface | undefined,
+  { links, server, client, gateway }: Way,
+): string | undefined {
+  if (!state || links[0] !== state.name) return undefined;
+  if (!after) return `it runs over ${state.name}, which is to be deleted`;
+  // With the link, or its place in a VRF, go the routes of others, and nothing brings them back.
+  const down = after.up === false;
+  const routed = gateway && !state.routes?.some(({ destination }) => contains(destination, client));
+  if (routed && (down || after.vrf !== state.vrf))
+    refuseForGood(
+      `the route by ${gateway} runs over ${state.name}, which is to be ${down ? "down" : "moved"}`,
+    );
+  if (down) return `it runs over ${state.name}, which is to be down (up: false)`;
+  const own = (address: string) => address.split("/")[0] === server;
+  const leaves = state.addresses?.find((address) => own(address) && !after.addresses?.some(own));
+  return leaves && `it goes to ${leaves}, which is no more among the addresses of ${state.name}`;
+}
+
+/** What stands on top of it and would go with it: its ports, and the VLANs and macvlans, a line each. */
+export const showAttached = (name: string) => ({
+  argv: ["sh", "-c", 'ip -o link show | grep -F -e " master $1 " -e "@$1:"; :', "sh", name],
+  free: true,
+});
+
+export const parseAttached = (stdout = ""): string[] =>
+  stdout.split("\n").flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
