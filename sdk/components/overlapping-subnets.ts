@@ -43,7 +43,8 @@ export interface OverlappingSite {
 export interface OverlappingSubnetsArgs extends HostArgs {
   /**
    * The host's own addresses in every site, one of IPv4, one of IPv6, or both: "192.168.2.1/24". Their networks are what
-   * all sites share. Elsewhere the host must have no address in them: the kernel would keep its packets for itself.
+   * all sites share. Elsewhere the host must have no address in them, for the kernel would keep its packets for itself:
+   * `connection.host` is refused there by the program, any other by the host, when a site is made (`Vrf.exclusive`).
    */
   addresses: readonly string[];
   /** By name, which is part of the names of the resources: a site comes, goes and changes without the others. */
@@ -112,6 +113,7 @@ export class OverlappingSubnets extends pulumi.ComponentResource {
               type: "unreachable" as const,
               metric: 4278198272,
             })),
+            exclusive: [...shared.values()],
           },
           parent,
         ),

@@ -62,6 +62,7 @@ function countOf({ addresses, sites }: OverlappingSubnetsArgs): number {
   return Object.keys(sites).length * (1 + addresses.length) + bridges + (bridges > 0 ? 1 : 0) + 3;
 }
 
+const exclusive = ["192.168.2.0/24", "fd00:2::/64"];
 const unreachable = ["0.0.0.0/0", "::/0"].map((destination) => ({
   destination,
   type: "unreachable",
@@ -75,13 +76,15 @@ test("three sites, one on a bridge, IPv4 and IPv6: every child with its inputs",
       table: 100,
       interfaces: [{ name: "eth1", addresses: ["192.168.2.1/24", "fd00:2::1/64"] }],
       routes: unreachable,
+      exclusive,
     },
-    "Vrf sites-lab": { name: "vrf-lab", table: 200, routes: unreachable },
+    "Vrf sites-lab": { name: "vrf-lab", table: 200, routes: unreachable, exclusive },
     "Vrf sites-paris": {
       name: "vrf-paris",
       table: 300,
       interfaces: [{ name: "eth3", addresses: ["192.168.2.1/24", "fd00:2::1/64"] }],
       routes: unreachable,
+      exclusive,
     },
     "Bridge sites-lab": {
       name: "br-lab",
