@@ -1,4 +1,10 @@
 export { Bridge, type BridgeArgs } from "./bridge";
+export {
+  type OverlappingSite,
+  type OverlappingSiteBridge,
+  OverlappingSubnets,
+  type OverlappingSubnetsArgs,
+} from "./components/overlapping-subnets";
 export type { Confirm, Connection, HostArgs, Probe, ProxyConnection, SshOptions } from "./host";
 export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";

@@ -7,6 +7,8 @@
  * No network namespaces: a VRF for each LAN keeps the two identical subnets apart, a mark carries a packet into the
  * other LAN's routing table, prefix NAT translates address by address, and a connection-tracking zone for each LAN
  * tells apart two connections that look the same.
+ *
+ * For more than two, for IPv6 and for bridges there is the component OverlappingSubnets; here is how it works.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { NftTable, nft, PolicyRoute, Sysctl, Vrf } from "pulumi-hostnet";

@@ -86,6 +86,12 @@ export function canonicalPrefix(text: string): string {
   return `${formatAddress(base)}/${length}`;
 }
 
+/** The network of an interface's own address: 192.168.2.1/24 -> 192.168.2.0/24. */
+export function networkOf(text: string): string {
+  const { address, length } = split(text, "as 192.168.2.1/24");
+  return `${formatAddress(network(address, length))}/${length}`;
+}
+
 export const family = (text: string): 4 | 6 => (text.includes(":") ? 6 : 4);
 
 /** Whether an address lies in a network, or in that of an interface's own address; of another family, it does not. */

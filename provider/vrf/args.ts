@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { aimless, type Route, routes } from "../formats/route";
 import type { Desired, Problem } from "../kind";
-import { ifname, interfaceAddress, setOf, tableId } from "../schema";
+import { ifname, interfaceAddress, prefix, setOf, tableId } from "../schema";
 
 /** A link that is a member of the VRF: a NIC, a veth, a VLAN. */
 export interface VrfInterface {
@@ -43,6 +43,12 @@ export interface VrfFields {
    * bridge stand in `Bridge.routes`.
    */
   routes?: Route[];
+  /**
+   * Networks of its links in which the host may have no address outside of VRFs. The kernel would keep the packets for such
+   * an address, whatever VRF they are in: the table `local` is asked before that of any VRF. One that is there is refused
+   * when the VRF is made, and drift later.
+   */
+  exclusive?: string[];
 }
 
 const member = z.strictObject({ name: ifname, addresses: setOf(interfaceAddress).optional() });
@@ -55,6 +61,7 @@ export const schema = z.strictObject({
     (m) => m.name,
   ).optional(),
   routes: routes.optional(),
+  exclusive: setOf(prefix).optional(),
 });
 
 export type Vrf = Desired<typeof schema.shape>;

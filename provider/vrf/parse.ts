@@ -41,6 +41,8 @@ export interface Facts {
   readonly guests: Readonly<Record<string, Member>>;
   /** Who has the declared table, where it is not this VRF. */
   readonly taken?: string;
+  /** Addresses of the host in networks that are to be exclusive, and where they are: "192.168.2.7 on eth0". */
+  readonly intruders: readonly string[];
   /** Our routes in the declared table, where the device does not have it: it was removed by hand. */
   readonly strays: readonly Route[];
   /** Whether the l3mdev rule is there, without which no VRF routes. */
@@ -77,8 +79,18 @@ export function query(d: Vrf, last?: Last<Shape, Facts>): readonly Query[] {
     showRoutesIn(last?.desired.table ?? d.table),
     ...memberNames(d, last).flatMap((name) => [showLink(name), showRoutesOf(name)]),
     ...showRoutesTo(routePlaces(d, last)),
+    ...(d.exclusive ?? []).map(showLocal),
   ];
 }
+
+/** What the kernel delivers to the host itself; the addresses of VRFs' members are in their tables. */
+const showLocal = (prefix: string): Query => ({
+  argv: [
+    ...["ip", "-N", "-j", prefix.includes(":") ? "-6" : "-4"],
+    ...["route", "show", "table", "local", "type", "local", "root", prefix],
+  ],
+  free: true,
+});
 
 type Seven = [Result, Result, Result, Result, Result, Result, Result, ...Result[]];
 
@@ -97,7 +109,9 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
   );
   const tableRoutes = parseRoutesOf(inTable, `table ${table}`);
   const user = userOf(d, parseLinks(vrfs), parseRoutesOf(foreign, `table ${d.table}`));
-  const listed = parseRoutesTo(rest.slice(2 * names.length), routePlaces(d, last));
+  const exclusive = d.exclusive ?? [];
+  const locals = rest.length - exclusive.length;
+  const listed = parseRoutesTo(rest.slice(2 * names.length, locals), routePlaces(d, last));
   const routesIn = (id: number) => present(eitherRoutes(d, last), id, listed);
   const facts: Facts = {
     ifindex: link?.ifindex,
@@ -114,6 +128,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
         .map((guest) => [guest.name, asMember(guest, through(tableRoutes, guest.name, table ?? d.table))]),
     ),
     taken: table === d.table ? undefined : user,
+    intruders: rest.slice(locals).flatMap((result) => intruders(result, names)),
     strays: table === d.table ? [] : routesIn(d.table),
     rules: { ipv4: hasRule(rule4), ipv6: hasRule(rule6) },
   };
@@ -129,12 +144,14 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
       table,
       ...(wanted.interfaces && { interfaces }),
       ...(wanted.routes && { routes: routesIn(table) }),
+      ...(wanted.exclusive && { exclusive: wanted.exclusive }),
     },
     facts,
     broken: [
       ...(facts.up ? [] : ["the device is down"]),
       ...(facts.rules.ipv4 ? [] : ["the l3mdev rule for IPv4 is missing: no VRF routes without it"]),
       ...(facts.rules.ipv6 ? [] : ["the l3mdev rule for IPv6 is missing: no VRF routes without it"]),
+      ...facts.intruders.map((one) => `${one}: the kernel keeps what is for this address in the VRF`),
     ],
   };
 }
@@ -160,6 +177,16 @@ function userOf(d: Vrf, vrfs: readonly Link[], [route]: readonly RouteText[]): s
   const other = vrfs.find(({ name, data }) => name !== d.name && data.table === d.table);
   if (other) return `the VRF ${other.name}`;
   return route && `another tool, which has put a route there: ${route.replace(/^-\d /, "")}`;
+}
+
+/** Links that are to become members have theirs there until they are. */
+function intruders({ code, stdout, stderr }: Result, members: readonly string[]): string[] {
+  // A host without IPv6 has none of it.
+  if (code !== 0 && /not supported/.test(stderr)) return [];
+  if (code !== 0) throw new Error(`ip could not show the addresses of the host: ${stderr.trim()}`);
+  return (JSON.parse(stdout || "[]") as { dst: string; dev: string }[])
+    .filter(({ dev }) => !members.includes(dev))
+    .map(({ dst, dev }) => `${dst} on ${dev}`);
 }
 
 /** Any that sends every packet to the VRFs, at whatever priority. */

@@ -20,6 +20,11 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
   if (facts.table !== d.table && facts.taken !== undefined) {
     throw new HostnetError(`table: ${d.table} is in use by ${facts.taken}`);
   }
+  if (!state && facts.intruders.length > 0) {
+    throw new HostnetError(
+      `exclusive: the host has ${facts.intruders.join(", ")}: take it away, or into a VRF`,
+    );
+  }
   const made = state?.table !== d.table;
   const inside = (name: string) => state?.interfaces?.find((i) => i.name === name);
   const entering = wanted.map(({ name }) => name).filter((name) => made || !inside(name));
@@ -63,7 +68,14 @@ export function boot(_: Vrf, { members, found }: Facts): Boot<Facts> {
     name,
     { ...(found[name] ?? now), master: undefined },
   ]);
-  const nothing = { addresses: [], found: {}, guests: {}, strays: [], rules: { ipv4: false, ipv6: false } };
+  const nothing = {
+    addresses: [],
+    found: {},
+    guests: {},
+    intruders: [],
+    strays: [],
+    rules: { ipv4: false, ipv6: false },
+  };
   return { order: 20, facts: { ...nothing, up: false, members: Object.fromEntries(outside) } };
 }
 

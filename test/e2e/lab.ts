@@ -33,6 +33,7 @@ const KINDS = [
   "KernelModules",
   "NwFilter",
   "NwFilterBinding",
+  "OverlappingSubnets",
 ];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);

@@ -155,6 +155,12 @@ test("the owner is the URN, also below a component", async () => {
   expect(inputs.__owner).toBe(await known(lan.urn));
 });
 
+test("children of one component do not wait for each other", async () => {
+  const parent = new pulumi.ComponentResource("my:net:Site", "two");
+  const all = ["a", "b"].map((name) => new Bridge(name, host, { parent }));
+  expect(await known(pulumi.all(all.map(({ urn }) => urn)))).toHaveLength(2);
+});
+
 describe("secrets of the connection", () => {
   const connection: Connection = {
     host: "10.0.0.5",

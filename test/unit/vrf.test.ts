@@ -32,6 +32,8 @@ interface World {
   readonly foreign?: string;
   readonly inTable?: string;
   readonly rules?: boolean;
+  /** The host's addresses in the networks that are exclusive. */
+  readonly local?: readonly object[];
 }
 
 const address = (local: string, prefixlen: number, more: object = {}) => ({
@@ -56,7 +58,7 @@ const nameOf = (l: object) => NAMES.exec(JSON.stringify(l))![1];
 
 function answer(
   { argv }: Query,
-  { links = [], routes = [], through = {}, foreign, inTable, rules = true }: World,
+  { links = [], routes = [], through = {}, foreign, inTable, rules = true, local = [] }: World,
 ): Result {
   const line = argv.join(" ");
   if (line.includes("show dev")) {
@@ -68,6 +70,7 @@ function answer(
   if (line.includes("show master")) {
     return said([{}, ...links.filter((l) => JSON.stringify(l).includes(`"master":"${argv.at(-1)}"`))]);
   }
+  if (line.includes("table local")) return said(local);
   if (line.includes("rule list")) return said(rules ? [{ priority: 1000, src: "all", l3mdev: null }] : []);
   if (line.includes(" all dev ")) return said(through[argv.at(-1)!] ?? "ipv6\n");
   if (!argv.includes("exact")) return said((line.includes("(2|210)") ? foreign : inTable) ?? "ipv6\n");
@@ -324,6 +327,22 @@ test("foreign: what the host has of its own is refused by name", () => {
   told({ ...OUTSIDE, links: [link("blue"), ...OUTSIDE.links!] }, "blue is there, but is no VRF: a NIC");
 });
 
+test("exclusive: an address of the host outside of VRFs is refused when it is made, and drift later", () => {
+  const raw = { ...FULL, exclusive: ["10.2.0.0/24"] };
+  expect(vrf.query(desired(raw)).at(-1)!.argv.join(" ")).toBe(
+    "ip -N -j -4 route show table local type local root 10.2.0.0/24",
+  );
+  const mine = { dst: "10.2.0.7", dev: "eth0" };
+  expect(() => ensure(raw, { ...OUTSIDE, local: [mine] })).toThrow(
+    "exclusive: the host has 10.2.0.7 on eth0: take it away, or into a VRF",
+  );
+  // That of a member is there until it is one.
+  expect(ensure(raw, { ...OUTSIDE, local: [{ dst: "10.2.0.1", dev: "e2" }] })).toEqual(ensure(FULL, OUTSIDE));
+  const later = look({ ...INSIDE, local: [mine] }, raw, last(raw));
+  expect(later.broken).toEqual(["10.2.0.7 on eth0: the kernel keeps what is for this address in the VRF"]);
+  expect(ensure(raw, { ...INSIDE, local: [mine] }, last(raw))).toEqual([]);
+});
+
 test("foreign: others' members and addresses are no drift, and stay", () => {
   const guest = link("br-lan", { master: "blue" });
   const more = {
@@ -408,6 +427,7 @@ test.each([
     "needs a gateway, a device, nexthops, or a type",
   ],
   ["routes[0].destination", { routes: [{ destination: "10.0.0.1/8", device: "e1" }] }, "has host bits set"],
+  ["exclusive[0]", { exclusive: ["10.2.0.1/24"] }, "has host bits set"],
   ["up", { up: true }, "unknown field"],
 ])("invalid-%s: %j", (property, raw, reason) => {
   expect(problems(vrf, { ...MINIMAL, ...raw })).toContainEqual({
