@@ -1,4 +1,5 @@
 export { Bridge, type BridgeArgs } from "./bridge";
+export { DhcpDns, type DhcpDnsArgs } from "./dhcp-dns";
 export type { Confirm, Connection, HostArgs, Probe, ProxyConnection, SshOptions } from "./host";
 export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";

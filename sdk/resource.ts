@@ -56,13 +56,17 @@ export abstract class HostResource extends pulumi.CustomResource {
         connection: guarded((args as HostArgs).connection),
         ssh: guardedJumps((args as HostArgs).ssh),
         __provider: providerCode(handler),
-        __owner: pulumi.createUrn(name, type, opts?.parent),
+        __owner: pulumi.createUrn(name, type, urnOf(opts?.parent)),
         __resource: name,
       },
       opts,
     );
   }
 }
+
+/** Not the Output itself: a resource that depends on its component waits for the component's other children, and they for it. */
+const urnOf = (parent?: pulumi.Resource): Promise<string> | undefined =>
+  parent && new Promise((resolve) => parent.urn.apply(resolve));
 
 const SECRET = ["password", "privateKey", "privateKeyPassword"];
 

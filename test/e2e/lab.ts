@@ -32,6 +32,7 @@ const KINDS = [
   "KernelModules",
   "NwFilter",
   "NwFilterBinding",
+  "DhcpDns",
 ];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);

@@ -6,6 +6,7 @@ import { parseFields } from "../../provider/schema";
 import {
   Bridge,
   type Connection,
+  DhcpDns,
   filterref,
   KernelModules,
   NftSet,
@@ -74,6 +75,7 @@ const classes = {
   KernelModules,
   NwFilter,
   NwFilterBinding,
+  DhcpDns,
 } as unknown as Record<
   string,
   new (
@@ -105,6 +107,7 @@ test("type tokens and provider code, as they stand in users' state for ever", as
     "pulumi-nodejs:dynamic/hostnet:NftTable": "exports.handler=()=>require('pulumi-hostnet/v1').nftTable;",
     "pulumi-nodejs:dynamic/hostnet:NftSet": "exports.handler=()=>require('pulumi-hostnet/v1').nftSet;",
     "pulumi-nodejs:dynamic/hostnet:Sysctl": "exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",
+    "pulumi-nodejs:dynamic/hostnet:DhcpDns": "exports.handler=()=>require('pulumi-hostnet/v1').dhcpDns;",
     "pulumi-nodejs:dynamic/hostnet:KernelModules":
       "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
     "pulumi-nodejs:dynamic/hostnet:NwFilter": "exports.handler=()=>require('pulumi-hostnet/v1').nwFilter;",
@@ -150,6 +153,12 @@ test("the owner is the URN, also below a component", async () => {
   const { inputs } = await made(lan);
   expect(inputs.__owner).toBe("urn:pulumi:dev::net::my:net:Site$pulumi-nodejs:dynamic/hostnet:Bridge::lan");
   expect(inputs.__owner).toBe(await known(lan.urn));
+});
+
+test("children of one component do not wait for each other", async () => {
+  const parent = new pulumi.ComponentResource("my:net:Site", "two");
+  const all = ["a", "b"].map((name) => new Bridge(name, host, { parent }));
+  expect(await known(pulumi.all(all.map(({ urn }) => urn)))).toHaveLength(2);
 });
 
 describe("secrets of the connection", () => {
@@ -299,6 +308,7 @@ describe("outputs", () => {
         KernelModules: ["name", "modules"],
         NwFilter: ["name", "uuid", "xml"],
         NwFilterBinding: ["portDev", "macAddress", "filter"],
+        DhcpDns: ["interface", "domain"],
       };
       const needed = [
         "table",
