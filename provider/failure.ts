@@ -6,6 +6,7 @@ import type { Query, Result, Step } from "./kind";
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: "iproute2",
   bridge: "iproute2",
+  ss: "iproute2",
   nft: "nftables",
   sysctl: "procps",
   modprobe: "kmod",

@@ -3,6 +3,7 @@
  * never renamed or removed.
  */
 import { bridge as bridgeKind } from "./bridge";
+import { dhcpDns as dhcpDnsKind } from "./dhcp-dns";
 import { RunHosts } from "./hosts";
 import { kernelModules as kernelModulesKind } from "./kernel-modules";
 import { lifecycle } from "./lifecycle";
@@ -18,6 +19,7 @@ import { vrf as vrfKind } from "./vrf";
 const hosts = new RunHosts();
 
 export const bridge = lifecycle(bridgeKind, hosts);
+export const dhcpDns = lifecycle(dhcpDnsKind, hosts);
 export const kernelModules = lifecycle(kernelModulesKind, hosts);
 export const nftSet = lifecycle(nftSetKind, hosts);
 export const nftTable = lifecycle(nftTableKind, hosts);

@@ -5,6 +5,7 @@ export {
   OverlappingSubnets,
   type OverlappingSubnetsArgs,
 } from "./components/overlapping-subnets";
+export { DhcpDns, type DhcpDnsArgs } from "./dhcp-dns";
 export type { Confirm, Connection, HostArgs, Probe, ProxyConnection, SshOptions } from "./host";
 export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
 export { type NftInput, type NftText, nft } from "./nft";

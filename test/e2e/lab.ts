@@ -34,6 +34,7 @@ const KINDS = [
   "NwFilter",
   "NwFilterBinding",
   "OverlappingSubnets",
+  "DhcpDns",
 ];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);

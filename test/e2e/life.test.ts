@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => project?.close());
 
-test.each(["Vlan", "Vrf", "KernelModules", "NwFilter", "NwFilterBinding"] as const)("%s", (kind) =>
+test.each(["Vlan", "Vrf", "KernelModules", "NwFilter", "NwFilterBinding", "DhcpDns"] as const)("%s", (kind) =>
   live(vm, project, kind),
 );
 

@@ -1,4 +1,5 @@
 // The whole life of every kind through the real CLI; each state is read by another tool than ours.
+import { ASK, LEASE } from "../lab/dhcp.ts";
 import { type Host, program, settled, verify } from "./lab.ts";
 import type { Project } from "./project.ts";
 
@@ -148,6 +149,39 @@ const lives = {
     edit: "rmmod nf_conntrack_ftp",
     drift: "modules: nf_conntrack_ftp is missing",
     destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"`,
+  },
+  DhcpDns: {
+    world: `ip link add name br-g address 02:00:00:00:07:01 type bridge
+      ip addr add 10.7.0.1/24 dev br-g; ip addr add 2001:db8:7::1/64 dev br-g nodad; ip link set dev br-g up
+      ip netns add one; ip link add name tap-one type veth peer name eth0 netns one
+      ip -n one link set dev eth0 address 52:54:00:00:00:0a; ip link set dev tap-one master br-g up
+      ip -n one link set dev eth0 up; ip -n one link set dev lo up
+      cat >/run/lab/lease.py <<'END'
+${LEASE}
+END
+      cat >/run/lab/ask.py <<'END'
+${ASK}
+END`,
+    create: `new DhcpDns("guests", { ...host, interface: "br-g", ranges: [{ start: "10.7.0.100", end: "10.7.0.199" }],
+      domain: "lan.example", upstreams: [], records: { db: "10.7.0.9" } });`,
+    created: `systemctl is-active hostnet-dhcp-dns-br-g; systemctl is-enabled hostnet-dhcp-dns-br-g
+      [ "$(stat -c %U /proc/$(cat /run/hostnet-dhcp-dns-br-g/pid))" = dnsmasq ]
+      ip netns exec one python3 /run/lab/lease.py one >/run/lab/lease
+      grep '^10.7.0.1[0-9][0-9]/24 router 10.7.0.1 dns 10.7.0.1 domain lan.example mtu -$' /run/lab/lease
+      [ "$(ip netns exec one python3 /run/lab/ask.py 10.7.0.1 one.lan.example)" = "$(sed 's#/.*##' /run/lab/lease)" ]
+      [ "$(ip netns exec one python3 /run/lab/ask.py 10.7.0.1 db)" = 10.7.0.9 ]`,
+    update: `new DhcpDns("guests", { ...host, interface: "br-g",
+      ranges: [{ start: "10.7.0.100", end: "10.7.0.199" }, { start: "2001:db8:7::100", end: "2001:db8:7::1ff", slaac: true }],
+      leases: [{ mac: "52:54:00:00:00:0b", address: "10.7.0.5", name: "web" }], options: { mtu: 1400 },
+      domain: "lan.example", upstreams: [], records: { db: "10.7.0.9" } });`,
+    updated: `systemctl is-active hostnet-dhcp-dns-br-g; systemctl is-enabled hostnet-dhcp-dns-br-g
+      [ "$(ip netns exec one python3 /run/lab/lease.py one)" = "$(sed 's#mtu -#mtu 1400#' /run/lab/lease)" ]
+      [ "$(ip netns exec one python3 /run/lab/ask.py 10.7.0.1 web.lan.example)" = 10.7.0.5 ]
+      tries=0; until ip -n one -6 addr show dev eth0 | grep -q 'inet6 2001:db8:7:'; do tries=$((tries + 1)); [ $tries -lt 150 ]; sleep 0.1; done`,
+    edit: "sed -i '/^host-record/d' /etc/hostnet/dhcp-dns-br-g.conf; systemctl disable -q --now hostnet-dhcp-dns-br-g",
+    drift: "its unit is not enabled",
+    destroyed: `[ -z "$(ls -d /var/lib/hostnet /run/hostnet-dhcp-dns-br-g 2>/dev/null)" ]
+      no "systemctl cat hostnet-dhcp-dns-br-g"; no "pgrep -f hostnet/dhcp-dns"`,
   },
   NwFilter: {
     world: "virsh -q nwfilter-list | wc -l > /run/lab/filters",

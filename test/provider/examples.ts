@@ -210,4 +210,28 @@ export const examples: readonly Example[] = [
       uri: "qemu:///system",
     },
   },
+  {
+    kind: "DhcpDns",
+    code: "exports.handler=()=>require('pulumi-hostnet/v1').dhcpDns;",
+    deleteBeforeReplace: false,
+    identity: ["interface"],
+    args: {
+      interface: "br0",
+      ranges: [
+        { start: "10.1.0.100", end: "10.1.0.200", leaseTime: "12h" },
+        { start: "2001:db8::100", end: "2001:db8::1ff", slaac: true },
+      ],
+      leases: [
+        { mac: "52:54:00:00:00:05", address: "10.1.0.5", name: "web" },
+        { mac: "52:54:00:00:00:05", address: "2001:db8::5", name: "web" },
+      ],
+      domain: "lan.example",
+      upstreams: ["10.0.0.53", "/corp.example/10.0.0.54#5353"],
+      records: { "db.lan.example": "10.1.0.9", www: ["10.1.0.8", "2001:db8::8"] },
+      options: { mtu: 1400, router: "10.1.0.1", "dns-server": ["10.1.0.1", "10.1.0.2"], 121: "10.9.0.0/16" },
+      options6: { "domain-search": "lan.example" },
+      vrf: "red",
+      persist: true,
+    },
+  },
 ];

@@ -60,6 +60,7 @@ function placed(value: unknown, [head, ...rest]: (string | number)[], what: unkn
 test("every kind of the stable entry has its example, and none has gone", () => {
   expect(Object.keys(sources).sort()).toEqual([
     "bridge",
+    "dhcpDns",
     "kernelModules",
     "nftSet",
     "nftTable",

@@ -6,6 +6,7 @@ import { parseFields } from "../../provider/schema";
 import {
   Bridge,
   type Connection,
+  DhcpDns,
   filterref,
   KernelModules,
   NftSet,
@@ -76,6 +77,7 @@ const classes = {
   KernelModules,
   NwFilter,
   NwFilterBinding,
+  DhcpDns,
 } as unknown as Record<
   string,
   new (
@@ -108,6 +110,7 @@ test("type tokens and provider code, as they stand in users' state for ever", as
     "pulumi-nodejs:dynamic/hostnet:NftTable": "exports.handler=()=>require('pulumi-hostnet/v1').nftTable;",
     "pulumi-nodejs:dynamic/hostnet:NftSet": "exports.handler=()=>require('pulumi-hostnet/v1').nftSet;",
     "pulumi-nodejs:dynamic/hostnet:Sysctl": "exports.handler=()=>require('pulumi-hostnet/v1').sysctl;",
+    "pulumi-nodejs:dynamic/hostnet:DhcpDns": "exports.handler=()=>require('pulumi-hostnet/v1').dhcpDns;",
     "pulumi-nodejs:dynamic/hostnet:KernelModules":
       "exports.handler=()=>require('pulumi-hostnet/v1').kernelModules;",
     "pulumi-nodejs:dynamic/hostnet:NwFilter": "exports.handler=()=>require('pulumi-hostnet/v1').nwFilter;",
@@ -309,6 +312,7 @@ describe("outputs", () => {
         KernelModules: ["name", "modules"],
         NwFilter: ["name", "uuid", "xml"],
         NwFilterBinding: ["portDev", "macAddress", "filter"],
+        DhcpDns: ["interface", "domain"],
       };
       const needed = [
         "link",

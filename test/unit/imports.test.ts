@@ -10,6 +10,7 @@ const kinds = [
   "policy-route",
   "nft-table",
   "nft-set",
+  "dhcp-dns",
   "sysctl",
   "kernel-modules",
   "nw-filter",

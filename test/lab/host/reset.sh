@@ -5,11 +5,11 @@ cd /run/lab || exit 1
 uplink=$(cat uplink)
 
 # Units of ours, and what they may undo later.
-if ls /run/systemd/transient/hostnet* /etc/systemd/system/hostnet* > /dev/null 2>&1; then
+if [ -n "$(ls -d /run/systemd/transient/hostnet* /etc/systemd/system/hostnet* /run/systemd/system/hostnet* 2> /dev/null)" ]; then
   systemctl stop 'hostnet*'
   systemctl reset-failed 'hostnet*' 2> /dev/null
 fi
-rm -rf /etc/hostnet /run/hostnet /run/world /run/capture /run/ping-*
+rm -rf /etc/hostnet /run/hostnet /var/lib/hostnet /run/systemd/system/hostnet* /run/world /run/capture /run/ping-*
 
 for name in $(ip netns list | cut -d' ' -f1); do
   pids=$(ip netns pids "$name")

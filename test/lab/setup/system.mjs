@@ -20,6 +20,8 @@ const wanted = [
   { package: "tcpdump", there: () => which("tcpdump") },
   { package: "iputils-ping", there: () => which("ping") },
   { package: "python3-minimal", there: () => which("python3") },
+  { package: "dnsmasq-base", there: () => which("dnsmasq") },
+  { package: "curl", there: () => which("curl") },
   { package: "busybox", there: () => which("busybox") },
   // Ubuntu has no keys for Debian's archive of its own accord.
   {
