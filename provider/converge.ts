@@ -78,6 +78,16 @@ interface Seen<S extends z.ZodRawShape, F> {
   readonly guard: string;
   readonly machineId: string;
   readonly way?: Way;
+  /** The answer to what was asked beside the object. */
+  readonly beside?: Result;
+}
+
+/** What a create or an update comes to. */
+interface Made<S extends z.ZodRawShape, F> {
+  readonly stored: Stored<S, F>;
+  readonly observed: Observed<S, F>;
+  /** Absent where nobody has looked. */
+  readonly warnings?: readonly string[];
 }
 
 /** One object of one kind on one host: look, decide, converge, look again. */
@@ -94,7 +104,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     private readonly options: Options,
   ) {}
 
-  async create(desired: Desired<S>): Promise<{ stored: Stored<S, F>; observed: Observed<S, F> }> {
+  async create(desired: Desired<S>): Promise<Made<S, F>> {
     return this.insist(async () => {
       let seen = await this.look(desired);
       const { record } = seen;
@@ -117,7 +127,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     });
   }
 
-  async update(desired: Desired<S>, stored: Stored<S, F>) {
+  async update(desired: Desired<S>, stored: Stored<S, F>): Promise<Made<S, F>> {
     return this.insist(async () => {
       const seen = (await this.recall(desired, stored)) ?? (await this.look(desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
@@ -128,7 +138,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   async read(stored: Stored<S, F>) {
-    const seen = await this.insist(() => this.look(stored.desired, stored));
+    const neighbours = this.kind.neighbours?.(stored.desired);
+    const seen = await this.insist(() => this.look(stored.desired, stored, neighbours?.query));
     requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
     const { observed, record } = seen;
     const present = observed.state !== undefined && !(this.kind.setting && !record);
@@ -141,7 +152,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       ...(record ? [] : ["its record is missing on the host"]),
       ...(record && !ours(record, stored.incarnation) ? [`it now belongs to ${record.owner}`] : []),
     ];
-    return { observed, drift };
+    return { observed, drift, warnings: seen.beside && neighbours?.warnings(seen.beside) };
   }
 
   async delete(stored: Stored<S, F>): Promise<void> {
@@ -184,7 +195,12 @@ export class Convergence<S extends z.ZodRawShape, F> {
     });
   }
 
-  private async apply(desired: Desired<S>, seen: Seen<S, F>, next: Stored<S, F>, last?: Last<S, F>) {
+  private async apply(
+    desired: Desired<S>,
+    seen: Seen<S, F>,
+    next: Stored<S, F>,
+    last?: Last<S, F>,
+  ): Promise<Made<S, F>> {
     const { observed, record } = seen;
     const claimant = this.refuseOthers(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
@@ -211,7 +227,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
     if (settled && this.remembered) throw new Missed("nobody has looked yet");
     const after = this.kind.query(desired, { desired, former: next.former }, true);
-    const results = settled
+    const neighbours = this.kind.neighbours?.(desired);
+    const answers = settled
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
           confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
@@ -219,11 +236,12 @@ export class Convergence<S extends z.ZodRawShape, F> {
           claims,
           intent: known ? [] : this.write({ ...noted, changing: true }),
           steps,
-          after,
+          after: [...after, ...(neighbours ? [neighbours.query] : [])],
           record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }),
           undo,
           restore,
         });
+    const results = answers?.slice(0, after.length);
     const reached = results ? this.settle(results, desired, next) : observed;
     const facts = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
     const wrong = [
@@ -242,7 +260,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       );
     }
     const memory = results ? this.memorize(noted, after, results) : next.memory;
-    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts } };
+    const warnings = answers && (neighbours?.warnings(answers.at(-1)!) ?? []);
+    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts }, warnings };
   }
 
   /** The record as it was just written, and the look after the change. */
@@ -352,19 +371,23 @@ export class Convergence<S extends z.ZodRawShape, F> {
     }
   }
 
-  private async look(desired: Desired<S>, last?: Last<S, F>): Promise<Seen<S, F>> {
+  /** @param beside no part of the object */
+  private async look(desired: Desired<S>, last?: Last<S, F>, beside?: Query): Promise<Seen<S, F>> {
     const { name } = this.kind;
     const id = this.kind.id(desired);
     const records = recordQueries(name, id);
     const own = this.kind.query(desired, last);
     const claimed = { ...(last && this.kind.claims?.(last.desired)), ...this.kind.claims?.(desired) };
     const keys = Object.keys(claimed);
-    const queries = [...records, ...own, ...keys.map(sharedQuery)];
+    const asked = [...records, ...own, ...keys.map(sharedQuery)];
+    const queries = beside ? [...asked, beside] : asked;
     const { outcome, greeting } =
       this.meet(queries) ?? (await this.host.submit({ label: this.label("look at", desired), queries }));
     if (outcome.type !== "looked") throw new HostnetError("the host's answer is not whole");
     requireTools(queries, outcome.results);
-    return this.seen(outcome.results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
+    const results = outcome.results.slice(0, asked.length);
+    const seen = this.seen(results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
+    return { ...seen, beside: outcome.results[asked.length] };
   }
 
   /** The answer to the same questions, once. */

@@ -1,6 +1,7 @@
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { exposure, lockout } from "./exposure";
+import { neighbours } from "./others";
 import { type Facts, parse, query } from "./parse";
 import { blocked, boot, ensure, remove } from "./render";
 
@@ -17,6 +18,7 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
   remove,
   blocked,
+  neighbours,
   boot,
   exposure,
   lockout,
