@@ -151,6 +151,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */
   explain?(step: Step, result: Result, d: Desired<S>): string | undefined;
+  /** Links that it takes in: who else configures them is told to leave them alone (managers.ts). */
+  members?(d: Desired<S>): readonly string[];
   /** Left out, or undefined: nobody could be in its way. */
   neighbours?(d: Desired<S>): Neighbours | undefined;
   /** `facts` are from before the change. Left out: it comes back by itself. */

@@ -18,6 +18,7 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
   remove,
   blocked,
+  members: (d) => (d.ports ?? []).map(({ name }) => name),
   neighbours,
   boot,
   exposure,
