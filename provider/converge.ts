@@ -24,7 +24,8 @@ import {
 } from "./host/records";
 import type { Greeting } from "./host/session";
 import type { HostArgs } from "./host-args";
-import type { Desired, Kind, Last, Observed, Query, Result, Step, Way } from "./kind";
+import type { Desired, Kind, Last, Neighbours, Observed, Query, Result, Step, Way } from "./kind";
+import { contested, handed, handingOver, lookAtManagers, type ManagedLinks, parseManagers } from "./managers";
 import { answers, memorize, recall } from "./memory";
 import {
   inherits,
@@ -78,6 +79,17 @@ interface Seen<S extends z.ZodRawShape, F> {
   readonly guard: string;
   readonly machineId: string;
   readonly way?: Way;
+  /** Who else configures its members. */
+  readonly links: ManagedLinks;
+  readonly warnings: readonly string[];
+}
+
+/** What a create or an update comes to. */
+interface Made<S extends z.ZodRawShape, F> {
+  readonly stored: Stored<S, F>;
+  readonly observed: Observed<S, F>;
+  /** Absent where nobody has looked. */
+  readonly warnings?: readonly string[];
 }
 
 /** One object of one kind on one host: look, decide, converge, look again. */
@@ -94,7 +106,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     private readonly options: Options,
   ) {}
 
-  async create(desired: Desired<S>): Promise<{ stored: Stored<S, F>; observed: Observed<S, F> }> {
+  async create(desired: Desired<S>): Promise<Made<S, F>> {
     return this.insist(async () => {
       let seen = await this.look(desired);
       const { record } = seen;
@@ -117,7 +129,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     });
   }
 
-  async update(desired: Desired<S>, stored: Stored<S, F>) {
+  async update(desired: Desired<S>, stored: Stored<S, F>): Promise<Made<S, F>> {
     return this.insist(async () => {
       const seen = (await this.recall(desired, stored)) ?? (await this.look(desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
@@ -128,7 +140,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   async read(stored: Stored<S, F>) {
-    const seen = await this.insist(() => this.look(stored.desired, stored));
+    const neighbours = this.kind.neighbours?.(stored.desired);
+    const seen = await this.insist(() => this.look(stored.desired, stored, neighbours));
     requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
     const { observed, record } = seen;
     const present = observed.state !== undefined && !(this.kind.setting && !record);
@@ -138,15 +151,16 @@ export class Convergence<S extends z.ZodRawShape, F> {
         ? difference(stored.desired, observed.state!, Object.keys(stored.desired))
         : ["it is missing on the host"]),
       ...(observed.broken ?? []),
+      ...contested(seen.links, seen.way),
       ...(record ? [] : ["its record is missing on the host"]),
       ...(record && !ours(record, stored.incarnation) ? [`it now belongs to ${record.owner}`] : []),
     ];
-    return { observed, drift };
+    return { observed, drift, warnings: seen.warnings };
   }
 
   async delete(stored: Stored<S, F>): Promise<void> {
     return this.insist(async () => {
-      const seen = (await this.recall(stored.desired, stored)) ?? (await this.look(stored.desired, stored));
+      const seen = (await this.recall(undefined, stored)) ?? (await this.look(stored.desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
       const { observed, record } = seen;
       // A successor owns the object: it moved, or was replaced the other way round. Nothing of it is ours.
@@ -166,15 +180,16 @@ export class Convergence<S extends z.ZodRawShape, F> {
       }
       const before = { ...observed, shared: formers(seen.shared) };
       const steps = back ? this.kind.ensure(back, before, stored) : this.kind.remove(before, stored);
+      const { around, back: undone } = this.handingOver(seen, undefined, stored);
       const results = await this.act("delete", stored.desired, seen, {
         confirm: this.checkpoint(seen, back),
         seconds: this.kind.patience?.(observed),
         claims: claims.map((key) => release(key, stored.incarnation)),
         intent: [],
-        steps,
+        steps: around(steps),
         after: this.kind.query(stored.desired, stored),
         record: removeRecord(this.kind.name, this.kind.id(stored.desired)),
-        undo: observed.state ? this.undo(observed, back, stored) : [],
+        undo: observed.state ? undone(this.undo(observed, back, stored)) : [],
         restore: record ? this.write(record) : [],
       });
       const after = this.kind.parse(results, stored.desired, stored);
@@ -184,12 +199,18 @@ export class Convergence<S extends z.ZodRawShape, F> {
     });
   }
 
-  private async apply(desired: Desired<S>, seen: Seen<S, F>, next: Stored<S, F>, last?: Last<S, F>) {
+  private async apply(
+    desired: Desired<S>,
+    seen: Seen<S, F>,
+    next: Stored<S, F>,
+    last?: Last<S, F>,
+  ): Promise<Made<S, F>> {
     const { observed, record } = seen;
     const claimant = this.refuseOthers(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
     const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
-    const steps = this.kind.ensure(target, before, last);
+    const { around, back } = this.handingOver(seen, desired, last);
+    const steps = around(this.kind.ensure(target, before, last));
     const wanted = this.kind.claims?.(desired, before) ?? {};
     const { claims, unclaim } = changesOfClaims(wanted, seen.shared, claimant);
     const found = Object.entries(wanted).map(([key, { former }]) => [key, before.shared[key] ?? former]);
@@ -207,11 +228,12 @@ export class Convergence<S extends z.ZodRawShape, F> {
       seen.persistent === this.options.persist;
     const settled = steps.length === 0 && claims.length === 0 && noteStands;
     const known = ours(record, next.incarnation) && seen.persistent === this.options.persist;
-    const undo = this.undo(before, target, next);
+    const undo = back(this.undo(before, target, next));
     const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
     if (settled && this.remembered) throw new Missed("nobody has looked yet");
     const after = this.kind.query(desired, { desired, former: next.former }, true);
-    const results = settled
+    const beside = this.beside(desired, undefined, this.kind.neighbours?.(desired));
+    const answers = settled
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
           confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
@@ -219,11 +241,12 @@ export class Convergence<S extends z.ZodRawShape, F> {
           claims,
           intent: known ? [] : this.write({ ...noted, changing: true }),
           steps,
-          after,
+          after: [...after, ...beside.queries],
           record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }),
           undo,
           restore,
         });
+    const results = answers?.slice(0, after.length);
     const reached = results ? this.settle(results, desired, next) : observed;
     const facts = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
     const wrong = [
@@ -242,7 +265,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       );
     }
     const memory = results ? this.memorize(noted, after, results) : next.memory;
-    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts } };
+    const warnings = answers && beside.read(answers.slice(after.length), seen.way).warnings;
+    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts }, warnings };
   }
 
   /** The record as it was just written, and the look after the change. */
@@ -251,20 +275,22 @@ export class Convergence<S extends z.ZodRawShape, F> {
     return memorize([...recordQueries(noted.kind, noted.id), ...after], [...records, ...results]);
   }
 
-  /** Settings that others share have to be looked at. */
-  private async recall(desired: Desired<S>, last: Stored<S, F>): Promise<Seen<S, F> | undefined> {
-    if (
-      !this.remembers ||
-      Object.keys({ ...this.kind.claims?.(last.desired), ...this.kind.claims?.(desired) }).length > 0
-    )
-      return undefined;
+  /** Settings that others share have to be looked at, and so have members that are to be given back. */
+  private async recall(wanted: Desired<S> | undefined, last: Stored<S, F>): Promise<Seen<S, F> | undefined> {
+    const desired = wanted ?? last.desired;
+    const claims = { ...this.kind.claims?.(last.desired), ...this.kind.claims?.(desired) };
+    const stay = wanted ? this.members(wanted) : [];
+    const leaving = this.members(last.desired).some((link) => !stay.includes(link));
+    if (!this.remembers || leaving || Object.keys(claims).length > 0) return undefined;
     this.remembers = false;
     const records = recordQueries(this.kind.name, this.kind.id(desired));
     const memory = recall(last.memory, [...records, ...this.kind.query(desired, last)]);
     if (!memory) return undefined;
     const { machineId, way } = await this.host.greet();
+    const seen = this.seen(memory.results, memory, desired, last, { machineId, way });
+    if (stay.length > 0 && seen.persistent !== this.options.persist) return undefined;
     this.remembered = true;
-    return this.seen(memory.results, memory, desired, last, { machineId, way });
+    return seen;
   }
 
   /** A change that the host took and did not keep: undone like one that failed, each step of it, whatever the others do. */
@@ -358,19 +384,51 @@ export class Convergence<S extends z.ZodRawShape, F> {
     }
   }
 
-  private async look(desired: Desired<S>, last?: Last<S, F>): Promise<Seen<S, F>> {
+  private members(d: Desired<S>): readonly string[] {
+    return this.kind.members?.(d) ?? [];
+  }
+
+  /** Members come, stay or go; all of them go without an `after`. */
+  private handingOver({ links, way }: Seen<S, F>, after: Desired<S> | undefined, last?: Last<S, F>) {
+    const members = {
+      before: last ? this.members(last.desired) : [],
+      after: after ? this.members(after) : [],
+    };
+    return handingOver(links, members, way, this.options.persist);
+  }
+
+  /** What is asked beside the object itself: who else configures its members, and what others do to it. */
+  private beside(desired: Desired<S>, last?: Last<S, F>, neighbours?: Neighbours) {
+    const now = this.members(desired);
+    const members = [...new Set([...now, ...(last ? this.members(last.desired) : [])])];
+    const managers = members.length > 0 ? [lookAtManagers(members)] : [];
+    return {
+      queries: [...managers, ...(neighbours ? [neighbours.query] : [])],
+      read: (results: readonly Result[], way?: Way): Pick<Seen<S, F>, "links" | "warnings"> => {
+        const links: ManagedLinks = managers.length > 0 ? parseManagers(results[0]!) : new Map();
+        const own = new Map([...links].filter(([link]) => now.includes(link)));
+        return { links, warnings: [...handed(own, way), ...(neighbours?.warnings(results.at(-1)!) ?? [])] };
+      },
+    };
+  }
+
+  private async look(desired: Desired<S>, last?: Last<S, F>, neighbours?: Neighbours): Promise<Seen<S, F>> {
     const { name } = this.kind;
     const id = this.kind.id(desired);
     const records = recordQueries(name, id);
     const own = this.kind.query(desired, last);
     const claimed = { ...(last && this.kind.claims?.(last.desired)), ...this.kind.claims?.(desired) };
     const keys = Object.keys(claimed);
-    const queries = [...records, ...own, ...keys.map(sharedQuery)];
+    const asked = [...records, ...own, ...keys.map(sharedQuery)];
+    const beside = this.beside(desired, last, neighbours);
+    const queries = [...asked, ...beside.queries];
     const { outcome, greeting } =
       this.meet(queries) ?? (await this.host.submit({ label: this.label("look at", desired), queries }));
     if (outcome.type !== "looked") throw new HostnetError("the host's answer is not whole");
     requireTools(queries, outcome.results);
-    return this.seen(outcome.results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
+    const results = outcome.results.slice(0, asked.length);
+    const seen = this.seen(results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
+    return { ...seen, ...beside.read(outcome.results.slice(asked.length), greeting.way) };
   }
 
   /** The answer to the same questions, once. */
@@ -396,6 +454,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       record: parseRecord(results.slice(0, first), `${this.kind.name} "${this.kind.id(desired)}"`),
       observed: this.kind.parse(results.slice(first, from), desired, last),
       shared: new Map(keys.map((key, n) => [key, parseShared(results[from + n]!, key)])),
+      links: new Map(),
+      warnings: [],
       machineId,
       way,
     };

@@ -48,6 +48,13 @@ export interface Last<S extends z.ZodRawShape, F> {
   readonly former: Observed<S, F>;
 }
 
+/** What others on the host do to an object: looked at after a change and at a refresh, told as warnings, never a failure. */
+export interface Neighbours {
+  readonly query: Query;
+  /** A sentence each, the same as long as nothing changes. */
+  warnings(result: Result): readonly string[];
+}
+
 export interface Problem {
   readonly property: string;
   readonly reason: string;
@@ -144,6 +151,10 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */
   explain?(step: Step, result: Result, d: Desired<S>): string | undefined;
+  /** Links that it takes in: who else configures them is told to leave them alone (managers.ts). */
+  members?(d: Desired<S>): readonly string[];
+  /** Left out, or undefined: nobody could be in its way. */
+  neighbours?(d: Desired<S>): Neighbours | undefined;
   /** `facts` are from before the change. Left out: it comes back by itself. */
   boot?(d: Desired<S>, facts: F): Boot<F>;
   /** Seconds that a change may take, beyond what any change may. */

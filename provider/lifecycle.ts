@@ -96,17 +96,17 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     const desired = known(inputs);
     const convergence = converge(inputs);
     const made = await telling("create", desired, inputs, () => convergence.create(desired));
-    return { id: kind.id(desired), outs: outputs(inputs, made.stored, made.observed) };
+    return { id: kind.id(desired), outs: outputs(inputs, made.stored, made.observed, made.warnings) };
   }
 
   async function read(id: string, props: Props) {
     const last = stored<S, F>(props);
     const seen = await telling("read", last.desired, props, () => converge(props).read(last));
     if (!seen) return { id: "" };
-    const { observed, drift } = seen;
+    const { observed, drift, warnings } = seen;
     const state = observed.state ?? last.desired;
     const inputs = { ...pick(props, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)), ...state };
-    const found = outputs(props, last, { ...observed, state });
+    const found = outputs(props, last, { ...observed, state }, warnings);
     return {
       id,
       props: { ...found, drift },
@@ -124,7 +124,8 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     if (untouched)
       return { outs: plain({ ...pick(olds, (key) => !HOST_KEYS.includes(key)), ...pick(news, isHost) }) };
     const made = await telling("update", desired, news, () => converge(news).update(desired, last));
-    return { outs: outputs(news, made.stored, made.observed) };
+    const warnings = made.warnings ?? (olds.warnings as string[] | undefined);
+    return { outs: outputs(news, made.stored, made.observed, warnings) };
   }
 
   function diffOfObject(olds: Props, news: Props): boolean {
@@ -157,12 +158,18 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     throw new HostnetError(problem ? `${problem.property}: ${problem.reason}` : "a value is still unknown");
   }
 
-  function outputs(props: Props, last: Stored<S, F>, observed: Observed<S, F>): Props {
+  function outputs(
+    props: Props,
+    last: Stored<S, F>,
+    observed: Observed<S, F>,
+    warnings: readonly string[] = [],
+  ): Props {
     return plain({
       ...pick(props, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)),
       ...observed.state,
       ...kind.outputs?.(observed.facts),
       drift: [],
+      ...(warnings.length > 0 && { warnings }),
       __last: last,
     });
   }

@@ -30,6 +30,11 @@ export const providerCode = (handler: string): string =>
 export abstract class HostResource extends pulumi.CustomResource {
   /** What differs on the host from what was applied, a line each. Empty but after a refresh that found something. */
   declare readonly drift: pulumi.Output<string[]>;
+  /**
+   * What others on the host do to it, a sentence each, as of the last change or refresh: a firewall that drops what is
+   * accepted here. Every run repeats them, a preview too. Absent where there are none.
+   */
+  declare readonly warnings: pulumi.Output<string[] | undefined>;
 
   /**
    * @param kind in users' state, as the last part of the type
@@ -46,7 +51,9 @@ export abstract class HostResource extends pulumi.CustomResource {
   ) {
     requireSameVersion();
     const type = `pulumi-nodejs:dynamic/hostnet:${kind}`;
-    const missing = Object.fromEntries([...outputs, "drift", "__last"].map((key) => [key, undefined]));
+    const missing = Object.fromEntries(
+      [...outputs, "drift", "warnings", "__last"].map((key) => [key, undefined]),
+    );
     super(
       type,
       name,
@@ -61,6 +68,9 @@ export abstract class HostResource extends pulumi.CustomResource {
       },
       opts,
     );
+    this.warnings.apply((warnings = []) => {
+      for (const warning of warnings) void pulumi.log.warn(warning, this);
+    });
   }
 }
 

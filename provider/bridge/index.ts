@@ -2,6 +2,7 @@ import { interfaceLockout } from "../formats/interface";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { exposure } from "./exposure";
+import { neighbours } from "./others";
 import { type Facts, parse, query } from "./parse";
 import { blocked, boot, ensure, remove } from "./render";
 
@@ -18,6 +19,8 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
   remove,
   blocked,
+  members: (d) => (d.ports ?? []).map(({ name }) => name),
+  neighbours,
   boot,
   exposure,
   lockout: ({ state }, after, way) => interfaceLockout(state, after, way),

@@ -1,5 +1,6 @@
 import { dirname } from "node:path/posix";
 import type { Boot, Step } from "../kind";
+import { GIVE_ALL } from "../managers";
 import type { File } from "./plan";
 import { digest } from "./shared";
 import { block, command, guarded, quote } from "./shell";
@@ -150,6 +151,7 @@ remove() {
   for f in $(objects link | sort -r | sed 's/.* //') $(objects table | sort -r | sed 's/.* //'); do
     ( . "./$f"; undo ) >/dev/null 9>&- || echo "not all of $(sed -n '1s/^# [^ ]* [^ ]* //p' "$f") could be taken away" >&2
   done
+  ${GIVE_ALL}
   rm -rf ${FOLDER} /etc/hostnet/objects /etc/hostnet/shared /etc/modules-load.d/hostnet-*.conf
   gone
 }

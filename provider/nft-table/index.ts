@@ -4,6 +4,7 @@ import { hookOf, tableOf } from "./blocks";
 import { refine } from "./checks";
 import { explain } from "./explain";
 import { lockout } from "./lockout";
+import { neighbours } from "./others";
 import { type Facts, parse, query } from "./parse";
 import { boot, ensure, remove } from "./render";
 
@@ -19,6 +20,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
   ensure,
   remove,
   explain,
+  neighbours,
   boot,
   exposure: ({ state }, after) => {
     const blocks = [state, after].flatMap((d) => [...tableOf(d ?? {}).blocks.values()]);

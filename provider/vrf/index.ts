@@ -26,6 +26,7 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
     [`routing table ${d.table}`]: { value: d.name, former: null },
     ...routeClaims(d.routes ?? [], d.table, `Vrf ${d.name}`),
   }),
+  members: (d) => (d.interfaces ?? []).map(({ name }) => name),
   boot,
   exposure: ({ state, facts }, after) => ({
     links: [state?.name, after?.name, ...Object.keys(facts.members)].filter((name) => name !== undefined),

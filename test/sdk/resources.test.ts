@@ -298,6 +298,22 @@ describe("outputs", () => {
     ]);
   });
 
+  test("warnings are told on each run", async () => {
+    const warn = jest.spyOn(pulumi.log, "warn").mockResolvedValue();
+    answer = { warnings: ["docker drops it", "so does ufw"] };
+    const table = new NftTable("fw", { ...host, family: "inet" });
+    expect(await known(table.warnings)).toEqual(answer.warnings);
+    expect(warn.mock.calls).toEqual([
+      ["docker drops it", table],
+      ["so does ufw", table],
+    ]);
+    warn.mockClear();
+    answer = {};
+    await known(new NftTable("quiet", { ...host, family: "inet" }).warnings);
+    expect(warn).not.toHaveBeenCalled();
+    warn.mockRestore();
+  });
+
   test.each(examples.map(({ kind, args }) => [kind, args] as const))(
     "%s: every declared output is one, also where the program does not give it",
     (kind, args) => {
@@ -330,7 +346,7 @@ describe("outputs", () => {
         ...host,
         ...Object.fromEntries(needed.map((key) => [key, args[key]])),
       }) as unknown as Props;
-      for (const key of [...declared[kind]!, "drift"])
+      for (const key of [...declared[kind]!, "drift", "warnings"])
         expect([key, pulumi.Output.isInstance(resource[key])]).toEqual([key, true]);
     },
   );
