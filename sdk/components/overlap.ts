@@ -59,16 +59,20 @@ export function readOverlap({
     canonical: (text: string) => string,
   ): ByVersion => {
     const found = new Map<Version, string>();
-    texts.forEach((text, n) => {
-      try {
-        const one = canonical(text);
-        if (found.has(family(one)))
-          problem(`${property}[${n}]`, `${text}: is a second one of IPv${family(one)}`);
-        else found.set(family(one), one);
-      } catch (error) {
-        problem(`${property}[${n}]`, `${text}: ${(error as Error).message}`);
-      }
-    });
+    if (!Array.isArray(texts)) problem(property, "must be a list of texts");
+    else
+      texts.forEach((text, n) => {
+        try {
+          if (typeof text !== "string")
+            throw new Error("must be a text that the program knows before it runs");
+          const one = canonical(text);
+          if (found.has(family(one)))
+            problem(`${property}[${n}]`, `${text}: is a second one of IPv${family(one)}`);
+          else found.set(family(one), one);
+        } catch (error) {
+          problem(`${property}[${n}]`, `${text}: ${(error as Error).message}`);
+        }
+      });
     return found;
   };
 
@@ -138,7 +142,7 @@ function twice(sites: readonly Site[]) {
   });
 }
 
-type Table = Pick<NftTableArgs, "family" | "maps" | "chains">;
+type Table = Pick<NftTableArgs, "family" | "sets" | "maps" | "chains">;
 
 /** Which zone a connection begins in, by the link that its packets come in by. */
 const zones = (key: string, sites: readonly Site[]) => ({
@@ -147,26 +151,26 @@ const zones = (key: string, sites: readonly Site[]) => ({
   elements: sites.map(({ link, id }) => ({ element: link!, value: String(id) })),
 });
 
-/** Zones, marks and addresses of what goes from site to site. Marks and zones are looked up, however many sites there are. */
+/** Zones, marks and addresses of what goes from site to site. What every packet meets is looked up, however many sites. */
 export function translation({ shared, sites }: Overlap): Table {
-  const versions = [...shared].map(([v, net]) => ({ ...NAMES[v], v, net, marks: `marks${v}` }));
-  const seen = (v: Version) => sites.map(({ id, seenAs }) => ({ id, net: seenAs.get(v)! }));
+  const versions = [...shared].map(([v, net]) => {
+    const seen = sites.map(({ id, seenAs }) => ({ id, outer: seenAs.get(v)! }));
+    return { ip: nft.raw(NAMES[v].word), type: NAMES[v].type, net, seen, marks: `marks${v}` };
+  });
   const ids = nft.raw(`{ ${sites.map(({ id }) => `${id} : ${id}`).join(", ")} }`);
+  const marks = ({ type, seen }: (typeof versions)[number]) => ({
+    type,
+    value: "mark",
+    flags: ["interval" as const],
+    elements: seen.map(({ id, outer }) => ({ element: outer, value: String(id) })),
+  });
   return {
     family: "inet",
+    // Linux 6.1 takes no map in the place of a set.
+    sets: { links: { type: "ifname", elements: sites.map(({ link }) => ({ element: link! })) } },
     maps: {
       zones: zones("iifname", sites),
-      ...Object.fromEntries(
-        versions.map(({ v, type, marks }) => [
-          marks,
-          {
-            type,
-            value: "mark",
-            flags: ["interval" as const],
-            elements: seen(v).map(({ id, net }) => ({ element: net, value: String(id) })),
-          },
-        ]),
-      ),
+      ...Object.fromEntries(versions.map((version) => [version.marks, marks(version)])),
     },
     chains: {
       // Of the original direction only: replies come from another site, and must find the connection they belong to.
@@ -182,10 +186,10 @@ export function translation({ shared, sites }: Overlap): Table {
         hook: "prerouting",
         priority: "mangle",
         rules: [
-          nft`iifname != @zones return`,
+          nft`iifname != @links return`,
           ...versions.map(
-            ({ word, net, marks }) =>
-              nft`ct direction original ${nft.raw(word)} saddr ${net} meta mark set ${nft.raw(word)} daddr map @${marks}`,
+            ({ ip, net, marks }) =>
+              nft`ct direction original ${ip} saddr ${net} meta mark set ${ip} daddr map @${marks}`,
           ),
           ...(sites.length > 0 ? [nft`ct direction reply meta mark set ct original zone map ${ids}`] : []),
         ],
@@ -194,19 +198,17 @@ export function translation({ shared, sites }: Overlap): Table {
         type: "nat",
         hook: "prerouting",
         priority: "dstnat",
-        rules: versions.map(
-          ({ word, net, marks }) =>
-            nft`iifname @zones ${nft.raw(word)} daddr @${marks} dnat ${nft.raw(word)} prefix to ${net}`,
+        rules: versions.flatMap(({ ip, net, seen }) =>
+          seen.map(({ outer }) => nft`iifname @links ${ip} daddr ${outer} dnat ${ip} prefix to ${net}`),
         ),
       },
       translateSource: {
         type: "nat",
         hook: "postrouting",
         priority: "srcnat",
-        rules: versions.flatMap(({ v, word, net }) =>
-          seen(v).map(
-            ({ id, net: outer }) =>
-              nft`ct original zone ${id} ${nft.raw(word)} saddr ${net} snat ${nft.raw(word)} prefix to ${outer}`,
+        rules: versions.flatMap(({ ip, net, seen }) =>
+          seen.map(
+            ({ id, outer }) => nft`ct original zone ${id} ${ip} saddr ${net} snat ${ip} prefix to ${outer}`,
           ),
         ),
       },

@@ -85,7 +85,7 @@ test("sites with the same addresses reach each other, come and go", async () => 
   });
   await prove("where others track connections in bridges, the zones hold", async () => {
     await vm.sh(`nft -f - <<'END'
-table bridge others { chain c { type filter hook forward priority -200; ct state established,related accept; } }
+table bridge others { chain c { type filter hook forward priority -200; ct state established,related accept; }; }
 END
 modprobe br_netfilter`);
     const { seen } = await samePortEverywhere(vm, three);

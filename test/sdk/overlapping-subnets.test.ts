@@ -125,6 +125,9 @@ test("three sites, one on a bridge, IPv4 and IPv6: every child with its inputs",
     "NftTable sites": {
       name: "sites",
       family: "inet",
+      sets: {
+        links: { type: "ifname", elements: ["eth1", "br-lab", "eth3"].map((element) => ({ element })) },
+      },
       maps: {
         zones: {
           typeof: "iifname",
@@ -168,7 +171,7 @@ test("three sites, one on a bridge, IPv4 and IPv6: every child with its inputs",
           hook: "prerouting",
           priority: "mangle",
           rules: [
-            "iifname != @zones return",
+            "iifname != @links return",
             "ct direction original ip saddr 192.168.2.0/24 meta mark set ip daddr map @marks4",
             "ct direction original ip6 saddr fd00:2::/64 meta mark set ip6 daddr map @marks6",
             "ct direction reply meta mark set ct original zone map { 100 : 100, 200 : 200, 300 : 300 }",
@@ -179,8 +182,12 @@ test("three sites, one on a bridge, IPv4 and IPv6: every child with its inputs",
           hook: "prerouting",
           priority: "dstnat",
           rules: [
-            "iifname @zones ip daddr @marks4 dnat ip prefix to 192.168.2.0/24",
-            "iifname @zones ip6 daddr @marks6 dnat ip6 prefix to fd00:2::/64",
+            "iifname @links ip daddr 192.168.3.0/24 dnat ip prefix to 192.168.2.0/24",
+            "iifname @links ip daddr 192.168.4.0/24 dnat ip prefix to 192.168.2.0/24",
+            "iifname @links ip daddr 192.168.5.0/24 dnat ip prefix to 192.168.2.0/24",
+            "iifname @links ip6 daddr fd00:3::/64 dnat ip6 prefix to fd00:2::/64",
+            "iifname @links ip6 daddr fd00:4::/64 dnat ip6 prefix to fd00:2::/64",
+            "iifname @links ip6 daddr fd00:5::/64 dnat ip6 prefix to fd00:2::/64",
           ],
         },
         translateSource: {
@@ -261,6 +268,8 @@ test("a site more, in the middle: its own children, and a line more in each part
   const [old, now] = [lines(before), lines(after)];
   expect(now.filter((line) => !old.includes(line))).toEqual([
     '"ct direction reply meta mark set ct original zone map { 100 : 100, 200 : 200, 150 : 150, 300 : 300 }"',
+    '"iifname @links ip daddr 192.168.6.0/24 dnat ip prefix to 192.168.2.0/24"',
+    '"iifname @links ip6 daddr fd00:6::/64 dnat ip6 prefix to fd00:2::/64"',
     '"ct original zone 150 ip saddr 192.168.2.0/24 snat ip prefix to 192.168.6.0/24"',
     '"ct original zone 150 ip6 saddr fd00:2::/64 snat ip6 prefix to fd00:6::/64"',
     '"192.168.6.0/24" : "150"',
@@ -339,6 +348,8 @@ test.each<[string, OverlappingSubnetsArgs, string]>([
     withBerlin({ vrf: "vrf-of-the-berliners" }),
     "sites.berlin.vrf: vrf-of-the-berliners: has more than 15",
   ],
+  ["no networks", withBerlin({ seenAs: undefined }), "sites.berlin.seenAs: must be a list of texts"],
+  ["a number", withBerlin({ seenAs: [3] }), "sites.berlin.seenAs[0]: 3: must be a text"],
   ["no link", withBerlin({ interface: undefined }), "sites.berlin: needs interface or bridge, and not both"],
   ["two links", withBerlin({ bridge: "br0" }), "sites.berlin: needs interface or bridge, and not both"],
   [
