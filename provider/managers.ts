@@ -28,9 +28,11 @@ const MANAGERS = {
     folder: "NetworkManager/conf.d",
     name: (link: string) => `hostnet-${link}.conf`,
     text: (link: string) => `[keyfile]\nunmanaged-devices+=interface-name:=${link}\n`,
-    // It lets go a moment later, and would take what we do meanwhile away again.
+    // It lets go a moment later, takes the addresses along and the link down, on which whoever moves it has just counted.
     reload:
-      "nmcli general reload conf && until nmcli -g GENERAL.STATE device show $2 | grep -q ^10; do [ $((n += 1)) -lt 50 ] && sleep 0.1 || break; done",
+      'a=/run/hostnet/$2.addresses; u=$(ip -o link show dev "$2" up); ip addr save dev "$2" >"$a"; nmcli general reload conf || exit; ' +
+      'until nmcli -g GENERAL.STATE device show "$2" | grep -q ^10; do [ $((n += 1)) -lt 50 ] && sleep 0.1 || break; done; ' +
+      'ip addr restore <"$a" 2>/dev/null; rm -f "$a"; [ -z "$u" ] || ip link set dev "$2" up',
   },
 } as const;
 
