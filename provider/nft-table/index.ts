@@ -2,7 +2,7 @@ import type { Kind } from "../kind";
 import { schema } from "./args";
 import { hookOf, tableOf } from "./blocks";
 import { refine } from "./checks";
-import { explain } from "./explain";
+import { explain, trial } from "./explain";
 import { lockout } from "./lockout";
 import { type Facts, parse, query } from "./parse";
 import { boot, ensure, remove } from "./render";
@@ -19,6 +19,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
   ensure,
   remove,
   explain,
+  trial,
   boot,
   exposure: ({ state }, after) => {
     const blocks = [state, after].flatMap((d) => [...tableOf(d ?? {}).blocks.values()]);
