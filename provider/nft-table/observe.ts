@@ -5,17 +5,18 @@ import { hasFlag, meaning } from "./blocks";
 
 /**
  * A listed block in the user's own words, as far as it still says the same: nft lists almost no rule as it was written,
- * so what equals the listing right after the last apply (`base`) is what the user wrote then.
+ * so what equals the listing right after the last apply is what the user wrote then. `bases`: that listing, and that of
+ * another version of nft, where the host has got one.
  */
 export function observe(
   own: Block,
   listed: Block,
-  base: Block | undefined,
+  bases: readonly Block[],
   family: string,
   lively: boolean,
 ): Block {
   const sameHead =
-    (base && base.head.join("\n") === listed.head.join("\n")) ||
+    bases.some((base) => base.head.join("\n") === listed.head.join("\n")) ||
     meaning(own, family) === meaning(listed, family);
   const said = (line: string) => meaning({ ...own, head: [line] }, family);
   const head = listed.head.map((line) => own.head.find((mine) => said(mine) === said(line)) ?? line);
@@ -24,8 +25,8 @@ export function observe(
     name: own.name,
     // What is the default, and was left out, stays out.
     head: sameHead ? own.head : head.filter((line) => said(line) !== "" || own.head.some(about(line))),
-    ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, base?.rules) }),
-    ...(listed.elements && { elements: elements(own, listed, base, lively) }),
+    ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, bases) }),
+    ...(listed.elements && { elements: elements(own, listed, bases[0], lively) }),
   };
 }
 
@@ -35,12 +36,17 @@ const about = (line: string) => (other: string) => other.split(" ")[0] === line.
 function rules(
   own: readonly string[],
   listed: readonly string[],
-  base: readonly string[] = own,
+  bases: readonly Block[],
 ): readonly string[] {
-  if (own.length !== base.length) return listed;
-  const origin = align(base, listed);
-  return listed.map((line, n) => own[origin[n] ?? -1] ?? line);
+  const then = bases.length > 0 ? bases.map((base) => base.rules ?? []) : [own];
+  const origins = then
+    .filter((base) => base.length === own.length)
+    .map((base) => align(base.map(spelled), listed.map(spelled)));
+  return listed.map((line, n) => own[origins.find((origin) => origin[n] !== undefined)?.[n] ?? -1] ?? line);
 }
+
+/** The default, which nft 1.1 lists and older ones do not. */
+const spelled = (rule: string): string => rule.replace(/ burst 5 packets\b/g, "");
 
 /**
  * An element is the user's when its key reads the same. Where it does not (a service by name, neighbours made one by

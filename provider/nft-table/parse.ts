@@ -101,10 +101,9 @@ export function parse(
     const shown = filled ? { ...block, elements: elements.get(key) ?? {} } : block;
     listing[key] = printBlock(managed && !lively ? shown : block);
     const then = last?.facts?.listing[key];
-    const before = then === undefined ? undefined : blockOf(then);
     const again = anew?.get(key);
-    const base = again ? { ...again, elements: before?.elements } : before;
-    if (mine) found.set(key, observe(mine, shown, base, d.family, lively));
+    const bases = [...(then === undefined ? [] : [blockOf(then)]), ...(again ? [again] : [])];
+    if (mine) found.set(key, observe(mine, shown, bases, d.family, lively));
     // What nobody declared but was there right after the apply, nft made by itself: the set of a meter.
     else if (then !== listing[key] && !(again && printBlock(again) === listing[key])) found.set(key, shown);
   }
