@@ -7,6 +7,7 @@ import { type BenchHost, startHere } from "./here.ts";
 import { Line } from "./line.ts";
 import { isolated, logins, together } from "./operations.ts";
 import { Report } from "./report.ts";
+import { sets } from "./sets.ts";
 import { ups } from "./up.ts";
 
 const option = (name: string, usual: string): string => {
@@ -24,7 +25,9 @@ const times = Number(option("runs", "3"));
 const rounds = Number(option("rounds", "3"));
 const few = Number(option("few", "5"));
 const megabytes = Number(option("megabytes", "10"));
-const parts = option("parts", "logins,isolated,together,up,beside,bulk").split(",");
+/** Elements of a large set. */
+const size = Number(option("elements", "100000"));
+const parts = option("parts", "logins,isolated,together,up,beside,bulk,sets").split(",");
 
 async function bench(): Promise<void> {
   const vm: BenchHost = here ? await startHere() : await startVm();
@@ -49,6 +52,7 @@ async function bench(): Promise<void> {
     if (parts.includes("up")) await ups(vm, lines.at(-1)!, report, count);
     await each("beside", (line) => beside(vm, line, report, ansible, { all: count, few }, rounds));
     await each("bulk", (line) => bulk(vm, line, report, ansible, megabytes, rounds));
+    await each("sets", (line) => sets(vm, line, report, ansible, size, rounds));
   } finally {
     for (const line of lines) line.close();
     await vm.stop();

@@ -101,7 +101,7 @@ export class Ours {
     rmSync(this.folder, { recursive: true });
   }
 
-  private async check(kind: "Bridge" | "NftSet", args: Props): Promise<Props> {
+  async check(kind: "Bridge" | "NftSet", args: Props): Promise<Props> {
     const owner = `urn:pulumi:bench::net::pulumi-nodejs:dynamic/hostnet:${kind}::${args.name}`;
     const news = { ...this.host, ...args, __provider: "", __owner: owner, __resource: args.name };
     const { inputs, failures } = await this.kinds[kind].check({}, json(news));

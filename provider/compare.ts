@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { align } from "./formats/align";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -14,7 +14,25 @@ function plain(value: unknown): unknown {
   return value ?? undefined;
 }
 
-export const same = (a: unknown, b: unknown): boolean => isDeepStrictEqual(plain(a), plain(b));
+/** As `plain` sees them, without making anything: lists may be long. */
+export function same(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b);
+  if (Array.isArray(a) || Array.isArray(b))
+    return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((v, n) => same(v, b[n]));
+  if (!isRecord(a) || !isRecord(b)) return false;
+  const keys = Object.keys(a).filter((key) => a[key] !== undefined);
+  return (
+    keys.length === Object.keys(b).filter((key) => b[key] !== undefined).length &&
+    keys.every((key) => Object.hasOwn(b, key) && b[key] !== undefined && same(a[key], b[key]))
+  );
+}
+
+function isNothing(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return value === undefined || value === null;
+  for (const key in value) if ((value as Fields)[key] !== undefined || Array.isArray(value)) return false;
+  return true;
+}
 
 /** The keys whose values differ. Both sides are canonical, so equality is the whole diff. */
 export function changed(a: Fields, b: Fields, keys: readonly string[]): string[] {
@@ -53,14 +71,29 @@ function walk(path: string, wanted: unknown, found: unknown): string[] {
   return [`${path}: ${show(found)} instead of ${show(wanted)}`];
 }
 
-function byItem(path: string, wanted: unknown[], found: unknown[]): string[] {
-  const missing = wanted.filter((w) => !found.some((f) => same(w, f)));
-  const extra = found.filter((f) => !wanted.some((w) => same(w, f)));
+function byItem(path: string, wanted: readonly unknown[], found: readonly unknown[]): string[] {
+  const times = (list: readonly unknown[], item: unknown) => list.filter((other) => same(other, item)).length;
+  const missing = wanted.filter((w) => times(found, w) === 0);
+  const extra = found.filter((f) => times(wanted, f) === 0);
   const told = [
     ...missing.map((w) => `${path}: ${show(w)} is missing`),
     ...extra.map((f) => `${path}: ${show(f)} is there`),
   ];
-  return told.length > 0 ? told : [`${path}: the order or number of items differs`];
+  return told.length > 0 ? told : displaced(path, wanted.map(show), found.map(show));
+}
+
+/** The same items, but not as often, or not in this order. */
+function displaced(path: string, wanted: readonly string[], found: readonly string[]): string[] {
+  const times = (list: readonly string[], item: string) => list.filter((other) => other === item).length;
+  const counted = [...new Set(wanted)].flatMap((item) => {
+    const [w, f] = [times(wanted, item), times(found, item)];
+    return w === f ? [] : [`${path}: ${item} is there ${f} times instead of ${w}`];
+  });
+  if (counted.length > 0) return counted;
+  const origin = align(wanted, found);
+  return found.flatMap((item, n) =>
+    origin[n] === undefined ? [`${path}: ${item} is at another place`] : [],
+  );
 }
 
 const isRecord = (v: unknown): v is Record<string, unknown> =>

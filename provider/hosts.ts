@@ -4,11 +4,13 @@ import { type Configuration, Hosts as Pool } from "./host/pool";
 import type { Target } from "./host/target";
 import type { HostArgs } from "./host-args";
 import type { Hosts } from "./lifecycle";
+import { Trials } from "./trials";
 
 const CREDENTIALS = ["privateKey", "privateKeyPassword", "password", "sudoPassword"] as const;
 
 /** The hosts of this process: one queue of scripts for each, on the one connection that the pool keeps. */
 export class RunHosts implements Hosts {
+  readonly trials = new Trials();
   private readonly pool = new Pool();
   private readonly queues = new Map<string, { readonly label: string; readonly commit: Commit }>();
   private configuration: Configuration = {};

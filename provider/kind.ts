@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { NftError } from "./formats/nft-error";
 
 /** What the user declared, canonical: two equal wishes are deeply equal. */
 export type Desired<S extends z.ZodRawShape> = z.output<z.ZodObject<S, z.core.$strict>>;
@@ -16,6 +17,7 @@ export interface Step {
 /** A step that only looks. Its exit code is an answer, not a failure. */
 export interface Query {
   readonly argv: readonly string[];
+  readonly stdin?: string;
   /** Surroundings, which may change at any time: printed, but no part of the guard of a change. */
   readonly free?: boolean;
 }
@@ -58,6 +60,22 @@ export interface Neighbours {
 export interface Problem {
   readonly property: string;
   readonly reason: string;
+}
+
+/** A batch of nft that is judged, not run. */
+export interface Trial {
+  /** "inet fw" */
+  readonly table: string;
+  /** What a create sends where there is nothing yet. */
+  readonly lines: readonly string[];
+  /** The set that it is about, and how it is declared: other trials of the table may name it. */
+  readonly makes?: { readonly name: string; readonly line: string };
+  /** Sets of the table that it names, and other resources make. */
+  readonly uses: readonly string[];
+  /** An error at one of the lines, on the property of the program. */
+  tell(error: NftError): Problem | undefined;
+  /** For an error that is about none of them. */
+  readonly property: string;
 }
 
 /** A host setting that several resources may want, all with the same value. */
@@ -155,6 +173,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   members?(d: Desired<S>): readonly string[];
   /** Left out, or undefined: nobody could be in its way. */
   neighbours?(d: Desired<S>): Neighbours | undefined;
+  /** For `hostnet:check`, which asks nft before anything is sent. */
+  trial?(d: Desired<S>): Trial;
   /** `facts` are from before the change. Left out: it comes back by itself. */
   boot?(d: Desired<S>, facts: F): Boot<F>;
   /** Seconds that a change may take, beyond what any change may. */

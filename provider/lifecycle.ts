@@ -5,6 +5,7 @@ import { HostnetError } from "./errors";
 import { HOST_KEYS, type HostArgs, hostSchema } from "./host-args";
 import type { Desired, Kind, Observed } from "./kind";
 import { hasUnknown, parseFields } from "./schema";
+import { byHost, type Trials } from "./trials";
 
 type Props = Readonly<Record<string, unknown>>;
 
@@ -30,6 +31,8 @@ export interface Provider {
 export interface Hosts {
   configure(get: (key: string) => string | undefined): void;
   at(args: HostArgs): Host;
+  /** For `hostnet:check`. */
+  readonly trials?: Trials;
 }
 
 /** Inputs that the class adds beside the user's: the provider code, the URN and the name of the resource. */
@@ -41,7 +44,7 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   /** Which resource of this run declared an object: two for one object would undo each other for ever. */
   const declared = new Map<string, string>();
 
-  function check(olds: Props, news: Props) {
+  async function check(olds: Props, news: Props) {
     const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;
     const own = parseFields(kind.schema, {
       ...pick(news, (key) => !isHost(key) || keys.includes(key)),
@@ -55,12 +58,23 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
     if (own.desired) failures.push(...(kind.refine?.(own.desired) ?? []));
     if (failures.length === 0 && own.desired && host.desired)
       failures.push(...claimOnce(own.desired, host.desired, news));
+    if (failures.length === 0 && own.desired)
+      failures.push(...(await judged(own.desired, host.desired, news)));
     // The connection stays as it was written: what stands in the state is what the program says.
     const inputs = plain({
       ...pick(news, (key) => HOST_KEYS.includes(key) || HIDDEN.includes(key)),
       ...own.fields,
     });
     return { inputs, failures };
+  }
+
+  async function judged(desired: Desired<S>, host: HostArgs | undefined, { connection }: Props) {
+    if (!kind.trial || !hosts.trials?.setting) return [];
+    return hosts.trials.judge(
+      kind.trial(desired),
+      JSON.stringify(connection),
+      host && byHost(hosts.at(host)),
+    );
   }
 
   function claimOnce(desired: Desired<S>, { connection }: HostArgs, { __owner }: Props) {
@@ -193,8 +207,12 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   }
 
   return {
-    configure: async ({ config }) => hosts.configure((key) => config.get(`hostnet:${key}`)),
-    check: async (olds, news) => check(olds ?? {}, news),
+    configure: async ({ config }) => {
+      const get = (key: string) => config.get(`hostnet:${key}`);
+      hosts.configure(get);
+      if (hosts.trials) hosts.trials.setting = get("check");
+    },
+    check: (olds, news) => check(olds ?? {}, news),
     diff: async (_id, olds, news) => diff(olds, news),
     create,
     read,

@@ -8,7 +8,10 @@ export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 export function hasUnknown(value: unknown): boolean {
   if (typeof value === "string") return value.includes(UNKNOWN);
   if (typeof value !== "object" || value === null) return false;
-  return Object.entries(value).some(([key, inner]) => key.includes(UNKNOWN) || hasUnknown(inner));
+  // Lists may be long: nothing is made for each item.
+  for (const key in value)
+    if (key.includes(UNKNOWN) || hasUnknown((value as Record<string, unknown>)[key])) return true;
+  return false;
 }
 
 const holds = (value: unknown, key: string): boolean =>

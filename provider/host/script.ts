@@ -27,7 +27,8 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
   };
 
   const functions = plans.map((plan, n) => {
-    if (!plan.change) return `${looks(`q${n}`, plan.queries)}${block(`o${n}`, [`M="$R ${n} q"; q${n}`])}`;
+    if (!plan.change)
+      return `${looks(`q${n}`, plan.queries, framed)}${block(`o${n}`, [`M="$R ${n} q"; q${n}`])}`;
     return operation(n, plan, plan.change, framed, by);
   });
   const changes = plans.some((plan) => plan.change);
@@ -61,15 +62,17 @@ exit
   return Buffer.concat([Buffer.from(header + body, "utf8"), ...data]);
 }
 
-const looks = (name: string, queries: readonly Query[]): string =>
-  block(name, [...queries.map((q, n) => `s ${n} ${command(q.argv)}`), "return 0"]);
+type Framed = (step: Step, n: number) => string;
+
+const looks = (name: string, queries: readonly Query[], framed: Framed): string =>
+  block(name, [...queries.map(framed), "return 0"]);
 
 /** Functions of one change: g guard, w intent, a steps, p look afterwards, r record, u undo; and o, e, b as below. */
 function operation(
   n: number,
   { queries, label = "a change" }: Plan,
   change: Change,
-  framed: (step: Step, n: number) => string,
+  framed: Framed,
   by: string,
 ): string {
   const end = (code: number): string => `{ M="$R ${n} end"; f 0 ${code}; return; }`;
@@ -86,9 +89,10 @@ function operation(
     looks(
       `g${n}`,
       queries.filter((query) => !query.free),
+      framed,
     ),
-    ...(change.unseen ? [looks(`q${n}`, queries)] : []),
-    looks(`p${n}`, change.after),
+    ...(change.unseen ? [looks(`q${n}`, queries, framed)] : []),
+    looks(`p${n}`, change.after, framed),
     block(`w${n}`, [
       ...claims.aside,
       [`echo begun >$P/u${n}`, ...claims.take, files(change.intent)].join(" && "),

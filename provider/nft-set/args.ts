@@ -94,6 +94,15 @@ export function refine(d: NftSet): readonly Problem[] {
     ];
   if ((d.type === undefined) === (d.typeof === undefined))
     return [{ property: "type", reason: "needs either type or typeof" }];
+  if (d.elements && "*" in d.elements && flagsOf(d).includes("interval"))
+    return [
+      {
+        property: "elements.*",
+        reason:
+          "stands for all others, which cannot change beside prefixes and ranges (nft 1.0.6 dies of it): write 0.0.0.0/0 or ::/0, " +
+          "or a rule behind the one that uses the set",
+      },
+    ];
   const types = typesOf(d);
   return Object.entries(d.elements ?? {}).flatMap(([key, rest]) => {
     const reason = keyProblem(key, types) ?? valueProblem(d, valueIn(rest));
@@ -115,7 +124,7 @@ export function flagsOf(d: Pick<NftSet, "flags" | "timeout" | "elements">): stri
   const needed = [
     ...(d.flags ?? []),
     ...(elements.some(([key]) => isWide(key)) ? ["interval"] : []),
-    ...(d.timeout !== undefined || elements.some(([, rest]) => timeoutIn(rest) !== undefined)
+    ...(d.timeout !== undefined || elements.some(([, rest]) => rest !== "" && timeoutIn(rest) !== undefined)
       ? ["timeout"]
       : []),
   ];

@@ -2,6 +2,7 @@ import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
 import { boot, ensure, remove } from "./render";
+import { trial } from "./trial";
 
 export const nftSet: Kind<typeof schema.shape, Facts> = {
   name: "NftSet",
@@ -19,5 +20,6 @@ export const nftSet: Kind<typeof schema.shape, Facts> = {
       ? `rules of ${facts.users.join(", ")} in ${d.family} ${d.table} still use it: take it out of them first`
       : undefined,
   boot,
+  trial,
   exposure: ({ facts }) => (facts.hooks.length > 0 ? { hooks: facts.hooks } : undefined),
 };

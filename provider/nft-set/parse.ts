@@ -113,7 +113,7 @@ function usersOf(table: Body | undefined, name: string): Pick<Facts, "users" | "
   const using = chains.filter(({ rules = [] }) =>
     rules.some((rule) => rule.includes(`@${name}`) && references(rule).sets.includes(name)),
   );
-  const hookOf = ({ head }: Block) => /hook (\S+)/.exec(head.join(" "))?.[1];
+  const hookOf = ({ head }: Block) => /^type \S+ hook (\S+)/m.exec(head.join("\n"))?.[1];
   const straight = using.every((chain) => hookOf(chain) !== undefined);
   const hooks = (straight ? using : chains).flatMap((chain) => hookOf(chain) ?? []);
   return { users: using.map((chain) => chain.name), hooks: [...new Set(hooks)].sort() };

@@ -28,6 +28,12 @@ export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
   return lines.length > 0 ? [transaction(lines)] : [];
 }
 
+const NOTHING: Facts = { dormant: false, head: [], users: [], hooks: [], ended: [] };
+
+/** What a create sends where there is nothing of the set yet. */
+export const fresh = (d: NftSet): readonly string[] =>
+  ensure(d, { facts: NOTHING }).flatMap(({ stdin = "" }) => stdin.split("\n").slice(0, -1));
+
 /** Before the rules that use it. A long list that neither packets nor time change is written down by the host itself. */
 export function boot(d: NftSet): Boot<Facts> {
   const { family, table, elements = {} } = d;
@@ -36,7 +42,7 @@ export function boot(d: NftSet): Boot<Facts> {
   return {
     table: `${family} ${table}`,
     order: 0,
-    facts: { dormant: false, head: [], users: [], hooks: [], ended: [] },
+    facts: NOTHING,
     ...(long && { listing: ["env", "TZ=UTC", "nft", "list", ...place(d).split(" ")] }),
     // Not "create", for after a reload of nftables it may be there.
     steps: long
@@ -110,8 +116,8 @@ const REFILL = 300_000;
 function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
   const [was, wanted] = [state.elements ?? {}, d.elements!];
   const stale = pick(was, (key, rest) => wanted[key] !== rest);
-  const fresh = pick(wanted, (key, rest) => was[key] !== rest);
-  if (Object.keys(stale).length + Object.keys(fresh).length === 0) return [];
+  const added = pick(wanted, (key, rest) => was[key] !== rest);
+  if (Object.keys(stale).length + Object.keys(added).length === 0) return [];
   const flags = flagsListed(facts, state);
   const interval = flags.includes("interval");
   const lively = flags.includes("dynamic") || flags.includes("timeout");
@@ -121,7 +127,7 @@ function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
   // What packets and time take may be gone by now: adding it first makes its deletion no error. Not so in intervals, where
   // it could overlap with its successor.
   const gone = pick(stale, (key) => !(interval && facts.ended.includes(key)));
-  return [...add(d, lively && !interval ? stale : {}), ...command("delete", d, gone), ...add(d, fresh)];
+  return [...add(d, lively && !interval ? stale : {}), ...command("delete", d, gone), ...add(d, added)];
 }
 
 const pick = (from: Elements, wanted: (key: string, rest: string) => boolean): Elements =>

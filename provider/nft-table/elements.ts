@@ -8,6 +8,16 @@ export interface Moves {
 }
 export const NONE: Moves = { stale: [], fresh: [] };
 
+/**
+ * Intervals beside "*", which stands for all others: nft 1.0.6 dies of any command that adds to them or deletes from them.
+ * They are declared with the set, which is made anew for every change.
+ */
+export const isWhole = (block: Block | undefined): boolean =>
+  block?.elements !== undefined && "*" in block.elements && hasFlag(block, "interval");
+
+export const printElements = ({ kind, elements = {} }: Block): string[] =>
+  Object.entries(elements).map(([key, rest]) => printElement(key, rest, kind === "map"));
+
 /** The elements that differ, and those that name what is made anew. `before` is absent where the set itself is new. */
 export function elements(
   table: string,
@@ -16,6 +26,7 @@ export function elements(
   naming: (text: string) => boolean,
   written: ReadonlySet<string>,
 ): Moves {
+  if (isWhole(after)) return NONE;
   const isMap = after.kind === "map";
   const [was, wanted] = [before?.elements ?? {}, after.elements ?? {}];
   const print = (key: string, rest: string) => printElement(key, rest, isMap);

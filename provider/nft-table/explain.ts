@@ -1,24 +1,52 @@
 import { parseBody } from "../formats/nft-block";
-import type { Result, Step } from "../kind";
+import { marked, type NftError, nftErrors } from "../formats/nft-error";
+import type { Problem, Result, Step, Trial } from "../kind";
 import type { NftTable } from "./args";
+import { fresh } from "./render";
 import { fieldOf } from "./structure";
-
-const ERROR = /^(?:\/dev\/stdin|-):(\d+):(\d+)-(\d+): Error: (.+)$/gm;
 
 /** nft's errors, each on the property of the program that it is about, with its caret; undefined where nft names no place. */
 export function explain({ stdin = "" }: Step, { stderr }: Result, d: NftTable): string | undefined {
   const lines = stdin.split("\n");
-  const errors = [...stderr.matchAll(ERROR)].flatMap(([, line, from, to, reason]) => {
-    const at = locate(lines, Number(line) - 1, d);
-    return at
-      ? [`${at.place}: ${reason}\n${marked(at.said, Number(from) - at.skipped, Number(to) - at.skipped)}`]
-      : [];
-  });
+  const told = nftErrors(stderr).flatMap((error) => tell(lines, error, d) ?? []);
+  const errors = told.map(({ property, reason }) => `${property}: ${reason}`);
   return errors.length > 0 ? [...new Set(errors)].join("\n") : undefined;
 }
 
+export function trial(d: NftTable): Trial {
+  const lines = fresh(d);
+  return {
+    table: `${d.family} ${d.name}`,
+    lines,
+    uses: d.uses ?? [],
+    tell: (error) => tell(lines, error, d),
+    property: "name",
+  };
+}
+
+/** An error in a line of the batch, as one of the program. */
+function tell(
+  lines: readonly string[],
+  { line, from, to, reason }: NftError,
+  d: NftTable,
+): Problem | undefined {
+  const at = locate(lines, line - 1, d);
+  if (!at) return undefined;
+  const inText = at.place.line === undefined ? "" : `line ${at.place.line}: `;
+  return {
+    property: at.place.property,
+    reason: `${inText}${reason}\n${marked(at.said, from - at.skipped, to - at.skipped)}`,
+  };
+}
+
+interface Place {
+  readonly property: string;
+  /** Of the text. */
+  readonly line?: number;
+}
+
 interface Located {
-  readonly place: string;
+  readonly place: Place;
   /** The user's part of the line, and how much of the batch stands before it. */
   readonly said: string;
   readonly skipped: number;
@@ -38,9 +66,9 @@ function locate(lines: readonly string[], at: number, d: NftTable): Located | un
   if (kind !== "element")
     return name === "" ? undefined : { place: placeOf(d, kind, name), said: line, skipped: 0 };
   const collection = d.maps?.[name] || parsed(d, "map", name) ? "map" : "set";
-  const place = placeOf(d, collection, name);
+  const { property, line: inText } = placeOf(d, collection, name);
   return {
-    place: place.startsWith("text") ? place : `${place}.elements`,
+    place: inText === undefined ? { property: `${property}.elements` } : { property, line: inText },
     said: line.trimStart(),
     skipped: start === at ? 0 : 1,
   };
@@ -50,22 +78,11 @@ const parsed = (d: NftTable, kind: string, name: string) =>
   parseBody(d.text ?? "").passages.find(({ block }) => block.kind === kind && block.name === name);
 
 /** The property, or the line of the text, where the user wrote a block or a chain's rule. */
-function placeOf(d: NftTable, kind: string, name: string, rule?: number): string {
+function placeOf(d: NftTable, kind: string, name: string, rule?: number): Place {
   const inText = parsed(d, kind, name);
   if (inText) {
     const offset = (rule === undefined ? undefined : inText.rules[rule]) ?? inText.start;
-    return `text: line ${d.text!.slice(0, offset).split("\n").length}`;
+    return { property: "text", line: d.text!.slice(0, offset).split("\n").length };
   }
-  return `${fieldOf(kind) ?? kind}.${name}${rule === undefined ? "" : `.rules[${rule}]`}`;
-}
-
-const WIDTH = 160;
-
-/** A line with carets under what nft means; of a long one the piece around them. */
-function marked(line: string, from: number, to: number): string {
-  const [first, last] = [Math.max(from, 1), Math.min(Math.max(to, 1), line.length)];
-  const cut = first > WIDTH / 2 && line.length > WIDTH ? first - WIDTH / 2 : 0;
-  const piece = line.slice(cut, cut + WIDTH);
-  const carets = "^".repeat(Math.max(1, Math.min(last - first + 1, piece.length - (first - 1 - cut))));
-  return `${piece}\n${" ".repeat(first - 1 - cut)}${carets}`;
+  return { property: `${fieldOf(kind) ?? kind}.${name}${rule === undefined ? "" : `.rules[${rule}]`}` };
 }

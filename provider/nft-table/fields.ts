@@ -16,8 +16,8 @@ const PRIORITY = /^(raw|mangle|dstnat|filter|security|srcnat|out)(?:\s*([+-])\s*
 export const priority = z
   .union([z.number(), z.string()], "must be a number or a name")
   .transform((given, context) => {
-    if (Number.isInteger(given) && Math.abs(given as number) < 2 ** 31) return given;
-    if (/^-?\d{1,9}$/.test(String(given))) return Number(given);
+    const number = /^-?\d{1,10}$/.test(String(given)) ? Number(given) : Number.NaN;
+    if (number >= -(2 ** 31) && number < 2 ** 31) return number;
     const named = PRIORITY.exec(String(given).trim());
     if (named) return Number(named[3] ?? 0) === 0 ? named[1]! : `${named[1]} ${named[2]} ${Number(named[3])}`;
     issue(

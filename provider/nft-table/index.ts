@@ -2,7 +2,7 @@ import type { Kind } from "../kind";
 import { schema } from "./args";
 import { hookOf, tableOf } from "./blocks";
 import { refine } from "./checks";
-import { explain } from "./explain";
+import { explain, trial } from "./explain";
 import { lockout } from "./lockout";
 import { neighbours } from "./others";
 import { type Facts, parse, query } from "./parse";
@@ -21,6 +21,7 @@ export const nftTable: Kind<typeof schema.shape, Facts> = {
   remove,
   explain,
   neighbours,
+  trial,
   boot,
   exposure: ({ state }, after) => {
     const blocks = [state, after].flatMap((d) => [...tableOf(d ?? {}).blocks.values()]);

@@ -1,20 +1,22 @@
+import { align } from "../formats/align";
 import type { Block } from "../formats/nft-block";
 import { loose, looseRest } from "../formats/nft-element";
 import { hasFlag, meaning } from "./blocks";
 
 /**
  * A listed block in the user's own words, as far as it still says the same: nft lists almost no rule as it was written,
- * so what equals the listing right after the last apply (`base`) is what the user wrote then.
+ * so what equals the listing right after the last apply is what the user wrote then. `bases`: that listing, and that of
+ * another version of nft, where the host has got one.
  */
 export function observe(
   own: Block,
   listed: Block,
-  base: Block | undefined,
+  bases: readonly Block[],
   family: string,
   lively: boolean,
 ): Block {
   const sameHead =
-    (base && base.head.join("\n") === listed.head.join("\n")) ||
+    bases.some((base) => base.head.join("\n") === listed.head.join("\n")) ||
     meaning(own, family) === meaning(listed, family);
   const said = (line: string) => meaning({ ...own, head: [line] }, family);
   const head = listed.head.map((line) => own.head.find((mine) => said(mine) === said(line)) ?? line);
@@ -23,8 +25,8 @@ export function observe(
     name: own.name,
     // What is the default, and was left out, stays out.
     head: sameHead ? own.head : head.filter((line) => said(line) !== "" || own.head.some(about(line))),
-    ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, base?.rules) }),
-    ...(listed.elements && { elements: elements(own, listed, base, lively) }),
+    ...(listed.rules && { rules: rules(own.rules ?? [], listed.rules, bases) }),
+    ...(listed.elements && { elements: elements(own, listed, bases[0], lively) }),
   };
 }
 
@@ -34,39 +36,17 @@ const about = (line: string) => (other: string) => other.split(" ")[0] === line.
 function rules(
   own: readonly string[],
   listed: readonly string[],
-  base: readonly string[] = own,
+  bases: readonly Block[],
 ): readonly string[] {
-  if (own.length !== base.length) return listed;
-  const origin = align(base, listed);
-  return listed.map((line, n) => own[origin[n] ?? -1] ?? line);
+  const then = bases.length > 0 ? bases.map((base) => base.rules ?? []) : [own];
+  const origins = then
+    .filter((base) => base.length === own.length)
+    .map((base) => align(base.map(spelled), listed.map(spelled)));
+  return listed.map((line, n) => own[origins.find((origin) => origin[n] !== undefined)?.[n] ?? -1] ?? line);
 }
 
-/** For each line of `to` the line of `from` that it is, in order: what is common to both, as long as can be. */
-export function align(from: readonly string[], to: readonly string[]): (number | undefined)[] {
-  const result: (number | undefined)[] = to.map(() => undefined);
-  let head = 0;
-  while (head < from.length && head < to.length && from[head] === to[head]) result[head] = head++;
-  let tail = 0;
-  while (tail < from.length - head && tail < to.length - head && from.at(-1 - tail) === to.at(-1 - tail)) {
-    tail++;
-    result[to.length - tail] = from.length - tail;
-  }
-  const [a, b] = [from.slice(head, from.length - tail), to.slice(head, to.length - tail)];
-  // longest[i][j]: how many lines a from i and b from j have in common.
-  const longest = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
-  for (let i = a.length - 1; i >= 0; i--) {
-    for (let j = b.length - 1; j >= 0; j--) {
-      const [row, below] = [longest[i]!, longest[i + 1]!];
-      row[j] = a[i] === b[j] ? below[j + 1]! + 1 : Math.max(below[j]!, row[j + 1]!);
-    }
-  }
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
-    if (a[i] === b[j]) result[head + j++] = head + i++;
-    else if (longest[i + 1]![j]! >= longest[i]![j + 1]!) i++;
-    else j++;
-  }
-  return result;
-}
+/** The default, which nft 1.1 lists and older ones do not. */
+const spelled = (rule: string): string => rule.replace(/ burst 5 packets\b/g, "");
 
 /**
  * An element is the user's when its key reads the same. Where it does not (a service by name, neighbours made one by

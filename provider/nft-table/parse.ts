@@ -6,6 +6,7 @@ import type { Last, Observed, Query, Result } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isLively, type Table, tableOf } from "./blocks";
 import { observe } from "./observe";
+import { relisted, relistedQuery } from "./relisted";
 import { inFields } from "./state";
 
 type Shape = typeof schema.shape;
@@ -19,18 +20,25 @@ export interface Facts {
   readonly listing: Readonly<Record<string, string>>;
   /** Sets in the table that have a resource of their own. */
   readonly foreign: readonly string[];
+  /** Of nft, which listed it. */
+  readonly version?: string;
 }
 
 /** Without counters (-s), with numbers for names (-n): what names mean may differ from host to host, and change. */
 const NFT = ["env", "TZ=UTC", "nft", "-s", "-n"];
 
+/** What nft lists, whose sets are no part of it, and whether nft is still the same. */
+export const query = (d: NftTable, last?: Last<Shape, Facts>): readonly Query[] => [
+  ...listings(d, last),
+  ownedQuery(d.family, d.name),
+  relistedQuery(d.family, d.name, last),
+];
+
 /** The table without the elements of its sets, and the elements of those that are managed. */
-export function query(d: NftTable, last?: Last<Shape, Facts>): readonly Query[] {
-  const { family, name } = d;
+function listings({ family, name, ...d }: NftTable, last?: Last<Shape, Facts>): readonly Query[] {
   const terse = { argv: [...NFT, "-t", "list", "table", family, name] };
   // Where nothing was applied yet, elements of any set may be found, and are to come back one day.
-  const owned = ownedQuery(family, name);
-  if (!last) return [terse, { argv: [...NFT, "list", "table", family, name], free: true }, owned];
+  if (!last) return [terse, { argv: [...NFT, "list", "table", family, name], free: true }];
   const [wanted, before] = [tableOf(d), tableOf(last.desired)];
   const managed = [...new Set([...wanted.blocks.keys(), ...before.blocks.keys()])].filter(
     (key) => elementsManaged(key, wanted) || elementsManaged(key, before),
@@ -43,7 +51,6 @@ export function query(d: NftTable, last?: Last<Shape, Facts>): readonly Query[] 
       const argv = [...NFT, "list", block.kind, family, name, block.name];
       return isLively(block, written) ? { argv, free: true } : { argv };
     }),
-    owned,
   ];
 }
 
@@ -63,7 +70,8 @@ export function parse(
   const table = `${d.family} ${d.name}`;
   const body = listed(results[0], table);
   if (!body) return { facts: { table, present: false, listing: {}, foreign: [] } };
-  const end = query(d, last).length - 1;
+  const end = listings(d, last).length;
+  const { version, blocks: anew } = relisted(results[end + 1]);
   const lists = results.slice(1, end).flatMap((result) => listed(result, table)?.passages ?? []);
   const elements = new Map(lists.map(({ block }) => [keyOf(block), block.elements ?? {}]));
 
@@ -92,13 +100,14 @@ export function parse(
     const filled = isSet(block) && (managed || (!mine && !last && !lively));
     const shown = filled ? { ...block, elements: elements.get(key) ?? {} } : block;
     listing[key] = printBlock(managed && !lively ? shown : block);
-    const base = last?.facts?.listing[key];
-    if (mine)
-      found.set(key, observe(mine, shown, base === undefined ? undefined : blockOf(base), d.family, lively));
+    const then = last?.facts?.listing[key];
+    const again = anew?.get(key);
+    const bases = [...(then === undefined ? [] : [blockOf(then)]), ...(again ? [again] : [])];
+    if (mine) found.set(key, observe(mine, shown, bases, d.family, lively));
     // What nobody declared but was there right after the apply, nft made by itself: the set of a meter.
-    else if (base !== listing[key]) found.set(key, shown);
+    else if (then !== listing[key] && !(again && printBlock(again) === listing[key])) found.set(key, shown);
   }
-  const facts = { table, present: true, listing, foreign: foreign.sort() };
+  const facts = { table, present: true, listing, foreign: foreign.sort(), version };
   const comment = commentOf(body);
   const dormant = body.statements.some((s) => /^flags .*\bdormant\b/.test(s));
   const empty = found.size === 0 && comment === undefined && !dormant;

@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
 import { mentions, references } from "../formats/nft";
 import type { Block } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isBase, meaning, type Table, tableOf } from "./blocks";
-import { elements, NONE } from "./elements";
+import { elements, isWhole, NONE, printElements } from "./elements";
 import type { Facts } from "./parse";
 
 type Shape = typeof schema.shape;
@@ -37,12 +38,26 @@ export function ensure(
   return sleeps ? [now(true, []), ...asleep] : [...asleep, now(false, [])];
 }
 
+const NOTHING: Facts = { table: "", present: false, listing: {}, foreign: [] };
+
+/** What a create sends where there is nothing of the table yet. */
+export const fresh = (d: NftTable): readonly string[] =>
+  ensure(d, { facts: NOTHING }).flatMap(({ stdin = "" }) => stdin.split("\n").slice(0, -1));
+
+/** The same without the elements of its sets. */
+export const skeleton = (d: NftTable): readonly string[] =>
+  ensure(d, { facts: NOTHING }).flatMap(({ stdin = "" }) =>
+    stdin
+      .replace(/^add element .*\n(\t.*\n)*\}\n/gm, "")
+      .split("\n")
+      .slice(0, -1),
+  );
+
 /** After its sets. One that is bound to links cannot come before them. */
 export function boot(d: NftTable): Boot<Facts> {
-  const facts = { table: "", present: false, listing: {}, foreign: [] };
   const heads = [...tableOf(d).blocks.values()].flatMap(({ head }) => head);
-  if (heads.some((line) => /\bdevices?\b/.test(line))) return { order: 50, facts };
-  return { table: `${d.family} ${d.name}`, order: 1, facts };
+  if (heads.some((line) => /^(type .* )?devices? /.test(line))) return { order: 50, facts: NOTHING };
+  return { table: `${d.family} ${d.name}`, order: 1, facts: NOTHING };
 }
 
 /** A table that others' sets still live in stays, without what is ours; so does one that was bare before a change. */
@@ -73,13 +88,13 @@ function remade(table: string, family: string, dormant: boolean, want: Table, { 
       `text: the table's comment cannot change while other sets live in it: ${foreign.join(", ")}`,
     );
   }
-  const fresh = changes(table, family, want, { blocks: new Map() }, []);
+  const anew = changes(table, family, want, { blocks: new Map() }, []);
   return [
     transaction([
       `add table ${table}`,
       `delete table ${table}`,
       header(table, dormant, want.comment),
-      ...fresh,
+      ...anew,
     ]),
   ];
 }
@@ -104,15 +119,23 @@ function changes(
   leftover: readonly string[],
 ): string[] {
   const keys = [...new Set([...have.blocks.keys(), ...want.blocks.keys()])];
-  const all = keys.map((key) => {
+  const compared = keys.map((key) => {
     const [before, after] = [have.blocks.get(key), want.blocks.get(key)];
     return { before, after, block: (after ?? before)!, change: compare(family, before, after) };
   });
-  const lost = new Set(
-    all.filter(({ change }) => change === "gone" || change === "remade").map(({ block }) => block.name),
-  );
+  const lost = new Set<string>();
+  const lose = ({ change, block }: (typeof compared)[number]) => {
+    if (change === "gone" || change === "remade") lost.add(block.name);
+  };
+  compared.forEach(lose);
   const naming = (text: string): boolean =>
     lost.size > 0 && [...mentions(text)].some((word) => lost.has(word));
+  const all = compared.map((one) => {
+    const moved =
+      one.change === "same" && isWhole(one.before) && Object.values(one.before!.elements!).some(naming);
+    return moved ? { ...one, change: "remade" as const } : one;
+  });
+  all.forEach(lose);
 
   const chains = all.filter(({ block }) => block.kind === "chain");
   const sets = all.filter(({ block }) => block.kind === "set" || block.kind === "map");
@@ -165,6 +188,8 @@ function changes(
 function compare(family: string, before: Block | undefined, after: Block | undefined): Change {
   if (!before) return "new";
   if (!after) return "gone";
+  if ((isWhole(before) || isWhole(after)) && !isDeepStrictEqual(before.elements, after.elements))
+    return "remade";
   if (meaning(before, family) === meaning(after, family)) return "same";
   const fixed = (block: Block) => {
     const kept = (line: string) =>
@@ -183,6 +208,7 @@ function definition(table: string, block: Block): string {
   const base = isBase(block);
   // Without a policy nft keeps the one that is there.
   const policy = base && !head.some((line) => line.startsWith("policy ")) ? ["policy accept"] : [];
-  const inside = [...head, ...policy].map((line) => `${line}; `).join("");
+  const whole = isWhole(block) ? [`elements = { ${printElements(block).join(", ")} }`] : [];
+  const inside = [...head, ...policy, ...whole].map((line) => `${line}; `).join("");
   return `add ${kind} ${table} ${name}${inside === "" ? "" : ` { ${inside}}`}`;
 }

@@ -306,7 +306,7 @@ const EDITS: Record<string, { edit: string; table?: string; bridge?: string; men
   },
   "two rules the other way round": {
     edit: "nft flush chain inet own c; nft add rule inet own c tcp dport 2 drop; nft add rule inet own c tcp dport 1 drop",
-    table: "chains.c.rules: the order or number of items differs",
+    table: "chains.c.rules: tcp dport 1 drop is at another place",
   },
   "the same rules by other handles": {
     edit: "nft flush chain inet own c; nft add rule inet own c tcp dport 1 drop; nft add rule inet own c tcp dport 2 drop",

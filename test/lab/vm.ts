@@ -17,6 +17,8 @@ export interface Lab {
   readonly booted?: string;
   /** Folders to put first on PATH for `pulumi`. */
   readonly pulumi: readonly string[];
+  /** A folder to put first on PATH for an nft that is newer than this machine's. */
+  readonly nft?: string;
 }
 
 export interface StartOptions {

@@ -251,6 +251,35 @@ test("check and diff load neither Pulumi nor SSH", () => {
   rmSync(folder, { recursive: true });
 });
 
+describe("hostnet:check", () => {
+  const table = examples.find(({ kind }) => kind === "NftTable")!;
+  const ruled = (...rules: string[]) => {
+    const chains = { c: { type: "filter", hook: "input", priority: 0, rules } };
+    return inputs({ ...table, args: { family: "inet", name: "checked", chains } });
+  };
+  const checked = async (config: Props, news: Props) => {
+    const other = await new ProviderProcess().start(config);
+    try {
+      return (await other.check({}, news)).failures;
+    } finally {
+      await other.stop();
+    }
+  };
+
+  test("nft: a typo is told on its rule; without the setting, nobody asks nft", async () => {
+    const news = ruled("accept", "tcp dport 70000 accept");
+    expect((await provider.check({}, news)).failures).toEqual([]);
+    expect(await checked({ "hostnet:check": "nft" }, news)).toEqual([
+      "chains.c.rules[1]: Service out of range\ntcp dport 70000 accept\n          ^^^^^",
+    ]);
+    expect(await checked({ "hostnet:check": "nft" }, ruled("accept", "tcp dport 7000 accept"))).toEqual([]);
+  });
+
+  test("nft: a value that is not known yet leaves the resource to up", async () => {
+    expect(await checked({ "hostnet:check": "nft" }, ruled("tcp dport 70000 accept", UNKNOWN))).toEqual([]);
+  });
+});
+
 test("nothing of all this was printed, but for the one error", () => {
   expect(
     provider.output.replaceAll(

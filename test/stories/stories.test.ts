@@ -289,3 +289,24 @@ test("T7: one rule more, one element more: one line each in the preview", async 
     "nft list chain inet guests forward | sed -n 5p | grep -q 'dport 443'; nft list set inet guests friends | grep -q 10.3.232.1",
   );
 });
+
+test("hostnet:check: a typo in a rule fails the preview, on its place in the program; the host is not touched", async () => {
+  const table = (...rules: string[]) =>
+    program(
+      host,
+      `const banned = new NftSet("banned", { ...host, family: "inet", table: "guests", type: "ipv4_addr", elements: ["192.0.2.1"] });
+       new NftTable("guests", { ...host, family: "inet", chains: { forward: { type: "filter", hook: "forward", priority: "filter",
+         rules: [nft\`ip saddr \${banned} drop\`, ...${JSON.stringify(rules)}] } } });`,
+    );
+  const before = await settled(host);
+  for (const judge of ["nft", "host"]) {
+    await project.ok(["config", "set", "hostnet:check", judge]);
+    project.program(table("tcp dport { 22, 80 } accept"));
+    await project.ok(["preview"]);
+    project.program(table("accept", "tcp dport 70000 accept"));
+    expect(await project.fails("preview")).toMatch(
+      /chains\.forward\.rules\[2\]: Service out of range\s+tcp dport 70000 accept\s+\^{5}/,
+    );
+  }
+  expect(await settled(host)).toEqual(before);
+});

@@ -61,8 +61,8 @@ describe("difference, as a person reads it", () => {
     ["items", ["1", "2"], ["2", "3"], ["a: 1 is missing", "a: 3 is there"]],
     ["an empty list", ["1"], [], ["a: 1 is missing"]],
     ["no list", undefined, ["1"], ["a: 1 is there"]],
-    ["an order", ["1", "2"], ["2", "1"], ["a: the order or number of items differs"]],
-    ["a number of items", ["1"], ["1", "1"], ["a: the order or number of items differs"]],
+    ["an order", ["1", "2"], ["2", "1"], ["a: 1 is at another place"]],
+    ["a number of items", ["1"], ["1", "1"], ["a: 1 is there 2 times instead of 1"]],
     ["a record", { x: "1", y: "1" }, { x: "0", y: "1" }, ["a.x: 0 instead of 1"]],
     ["a key", { x: "1" }, { y: "1" }, ["a.x: 1 is missing", "a.y: 1 is there"]],
     [

@@ -1,4 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { delimiter } from "node:path";
+import { difference } from "../../provider/compare";
+import { keyOf, parseBody, printBlock } from "../../provider/formats/nft-block";
 import type { Last, Observed, Result, Step } from "../../provider/kind";
 import { nftTable } from "../../provider/nft-table";
 import type { NftTable, NftTableFields, schema } from "../../provider/nft-table/args";
@@ -11,6 +14,9 @@ export type Applied = Last<Shape, Facts> & { readonly facts: Facts };
 /** A network namespace of its own, with nothing but a loopback: real nft, and nothing of this machine in reach. */
 export class Netns {
   private holder?: ChildProcess;
+
+  /** @param tools a folder whose nft comes before this machine's */
+  constructor(public tools = process.env.HOSTNET_NFT) {}
 
   async open(): Promise<void> {
     const probe = spawnSync("unshare", ["-n", "nft", "list", "ruleset"], { encoding: "utf8" });
@@ -38,10 +44,14 @@ export class Netns {
     const done = spawnSync("nsenter", inside, {
       input: stdin ?? "",
       encoding: "utf8",
-      env: { ...process.env, LC_ALL: "C", TZ: "UTC" },
+      env: { ...process.env, LC_ALL: "C", TZ: "UTC", PATH: this.path() },
       maxBuffer: 1 << 28,
     });
     return { code: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
+  }
+
+  private path(): string {
+    return [...(this.tools ? [this.tools] : []), process.env.PATH].join(delimiter);
   }
 
   /** Runs until it is killed. */
@@ -84,6 +94,72 @@ export class Netns {
   flush(): void {
     this.nft("flush", "ruleset");
   }
+
+  /** What tests say of a table here. */
+  readonly table = tables(this);
+}
+
+function tables(ns: Netns) {
+  /** All of the table as nft shows it, elements included, whatever the order in which it was made. */
+  function shown({ family, name }: NftTable): Record<string, string> {
+    const { code, stdout } = ns.run({ argv: ["nft", "-s", "-n", "list", "table", family, name] });
+    if (code !== 0) return {};
+    const body = parseBody(stdout.slice(stdout.indexOf("{") + 1, stdout.lastIndexOf("}")));
+    return Object.fromEntries([
+      ["table", body.statements.join("; ")],
+      ...body.passages.map(({ block }) => [keyOf(block), printBlock(block)] as const),
+    ]);
+  }
+
+  const drift = (d: NftTable, last: Applied, { state, broken = [] } = ns.look(d, last)): string[] =>
+    state ? [...difference(d, state, Object.keys(d)), ...broken] : ["it is missing"];
+
+  /** What is on the host is what was declared, and nothing is left to do. */
+  function settled(d: NftTable, last: Applied): void {
+    const now = ns.look(d, last);
+    expect(drift(d, last, now)).toEqual([]);
+    expect(nftTable.ensure(d, now, last)).toEqual([]);
+  }
+
+  /** The undo of a change, as the lifecycle makes it before it runs the change. */
+  function undo(before: Observed<Shape, Facts>, target: NftTable): readonly Step[] {
+    const reached = { state: target, facts: before.facts };
+    return nftTable.ensure({ ...before.rest, ...before.state! }, reached, {
+      desired: target,
+      facts: before.facts,
+      former: before,
+    });
+  }
+
+  /** From `a`, which is applied, to `b` and back. */
+  function becomes(
+    a: NftTable,
+    first: Applied,
+    b: NftTable,
+    alone: Record<string, string>,
+    was = shown(a),
+  ): void {
+    const before = ns.look(b, first);
+    const back = undo(before, b);
+    const last = ns.apply(b, first, before);
+    expect(shown(b)).toEqual(alone);
+    settled(b, last);
+    ns.steps(back);
+    expect(shown(a)).toEqual(was);
+    // An undo of what did not happen changes nothing, even where nft refuses it.
+    for (const step of back) ns.run(step);
+    expect(shown(a)).toEqual(was);
+  }
+
+  function fresh(d: NftTable): Record<string, string> {
+    ns.flush();
+    ns.apply(d);
+    const all = shown(d);
+    ns.flush();
+    return all;
+  }
+
+  return { shown, drift, settled, undo, becomes, fresh };
 }
 
 /** What `check` makes of what a program says. */

@@ -86,15 +86,22 @@ test("what is asked of the host", () => {
   const nft = ["env", "TZ=UTC", "nft", "-s", "-n"];
   // Sets of their own, by their records.
   const owned = { argv: expect.arrayContaining(["grep", "/etc/hostnet/objects"]), free: true };
+  // Its version, and with another one than then how it lists what was applied.
+  const version = { argv: expect.arrayContaining(["inet", "fw"]), free: true };
   expect(nftTable.query(last.desired, last)).toEqual([
     { argv: [...nft, "-t", "list", "table", "inet", "fw"] },
     { argv: [...nft, "list", "set", "inet", "fw", "lan"] },
     owned,
+    {
+      ...version,
+      stdin: expect.stringMatching(/^\n\n\nadd table inet fw\n(.+\n)*add rule inet fw guests drop\n$/),
+    },
   ]);
   expect(nftTable.query(last.desired)).toEqual([
     { argv: [...nft, "-t", "list", "table", "inet", "fw"] },
     { argv: [...nft, "list", "table", "inet", "fw"], free: true },
     owned,
+    version,
   ]);
 });
 
@@ -316,7 +323,7 @@ describe("drift", () => {
         ),
         said(LAN),
       ],
-      ["chains.input.rules: the order or number of items differs"],
+      ["chains.input.rules: ct state established,related accept is at another place"],
     ],
     [
       "a policy",

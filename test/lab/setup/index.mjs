@@ -7,19 +7,20 @@ import { pulumiCli } from "./cli.mjs";
 import { compile } from "./compile.mjs";
 import { image } from "./image.mjs";
 import { kvmWorks } from "./kvm.mjs";
+import { newerNft } from "./nft.mjs";
 import { nodeOnPath, npmPackages, sayNode } from "./npm.mjs";
 import { systemPackages } from "./system.mjs";
 
-/** All of it: packages, the compiled provider, the Pulumi CLI, the lab's image. */
+/** All of it: packages, the compiled provider, the Pulumi CLI, the lab's image, newer versions of nft. */
 export async function setUp() {
   await systemPackages();
   await npmPackages();
   await nodeOnPath();
   await sayNode();
   // The CLI keeps the processors busy, the image mostly waits for the archive: side by side.
-  const [pulumi, folder] = await together(pulumiCli(), image());
+  const [pulumi, folder, nft] = await together(pulumiCli(), image(), newerNft());
   const [host] = await together(hostOf(folder), compile());
-  return note({ ...host, pulumi });
+  return note({ ...host, pulumi, nft });
 }
 
 /** What tests in namespaces of this machine need. */
