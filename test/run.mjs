@@ -13,7 +13,7 @@ const reboots = "/test/reboot/";
 
 await main(async () => {
   const begin = Date.now();
-  const lab = await setUp();
+  const lab = await setUp({ tests: true });
   process.env.PATH = [...lab.pulumi, process.env.PATH].join(delimiter);
   const queue = testsOnHost();
   const results = [

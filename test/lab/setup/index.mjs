@@ -11,16 +11,16 @@ import { newerNft } from "./nft.mjs";
 import { nodeOnPath, npmPackages, sayNode } from "./npm.mjs";
 import { systemPackages } from "./system.mjs";
 
-/** All of it: packages, the compiled provider, the Pulumi CLI, the lab's image, newer versions of nft. */
-export async function setUp() {
+/** All of it: packages, the compiled provider, the Pulumi CLI, the lab's image; for the tests, a newer nft. */
+export async function setUp({ tests = false } = {}) {
   await systemPackages();
   await npmPackages();
   await nodeOnPath();
   await sayNode();
   // The CLI keeps the processors busy, the image mostly waits for the archive: side by side.
-  const [pulumi, folder, nft] = await together(pulumiCli(), image(), newerNft());
+  const [pulumi, folder, nft] = await together(pulumiCli(), image(), tests && newerNft());
   const [host] = await together(hostOf(folder), compile());
-  return note({ ...host, pulumi, nft });
+  return note({ ...host, pulumi, ...(nft && { nft }) });
 }
 
 /** What tests in namespaces of this machine need. */
