@@ -242,7 +242,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
           intent: known ? [] : this.write({ ...noted, changing: true }),
           steps,
           after: [...after, ...beside.queries],
-          record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }),
+          record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }, seen.way),
           undo,
           restore,
         });
@@ -257,7 +257,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const end = await this.takeBack(
         desired,
         undo,
-        record ? this.formerly(record, before) : restore,
+        record ? this.formerly(record, before, seen.way) : restore,
         unclaim,
       );
       throw new HostnetError(
@@ -361,7 +361,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   /** The record, and what makes the object again after a boot; of a long list that only the host knows, that stays as it is. */
-  private keep(record: HostRecord, { facts, shared }: Observed<S, F>): readonly File[] {
+  private keep(record: HostRecord, { facts, shared }: Observed<S, F>, way?: Way): readonly File[] {
     const { boot, name } = this.kind;
     const files = this.write(record);
     if (!boot) return files;
@@ -371,13 +371,13 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const then = boot(last.desired, facts);
     const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
     const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
-    return [...files, writeAtBoot(record, { ...then, steps, undo })];
+    return [...files, writeAtBoot(record, { ...then, steps, undo }, way?.port)];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */
-  private formerly(record: HostRecord, before: Observed<S, F>): readonly File[] {
+  private formerly(record: HostRecord, before: Observed<S, F>, way?: Way): readonly File[] {
     try {
-      return this.keep(record, before);
+      return this.keep(record, before, way);
     } catch (error) {
       if (!(error instanceof HostnetError)) throw error;
       return [...this.write(record), forgetAtBoot(record.kind, record.id)];

@@ -96,6 +96,8 @@ export interface Boot<F> {
    * transaction, before the network is up.
    */
   readonly table?: string;
+  /** A line of nft that stands in for the table where its text cannot be loaded; `$ssh` is the port of the way in. */
+  readonly closed?: string;
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
   /** What prints the text on the host, where it is too long to be sent with every change. */

@@ -17,12 +17,12 @@ import { block, command, guarded, quote } from "./shell";
  */
 export const FOLDER = "/etc/hostnet/boot.d";
 
-export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "listing"> {
+export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed" | "listing"> {
   readonly steps: readonly Step[];
   readonly undo: readonly Step[];
 }
 
-export function bootFile(name: string, label: string, boot: AtBoot): File {
+export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): File {
   const path = `${FOLDER}/${name}`;
   const order = String(boot.order).padStart(2, "0");
   const head = (kind: string, key: string) => `# ${kind} ${key} ${label.replace(/\s+/g, " ")}\n`;
@@ -31,7 +31,9 @@ export function bootFile(name: string, label: string, boot: AtBoot): File {
     const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
     return { path, text: `${head("link", order)}${made}${undone}` };
   }
-  const text = `${head("table", `${digest(boot.table)}-${order}`)}${undone}`;
+  // A line of its own, to be found however broken the rest is.
+  const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
+  const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${undone}`;
   if (boot.listing) return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing };
   const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
   return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
@@ -105,14 +107,24 @@ complain() {
   for f; do sed -n '1s/^# [^ ]* [^ ]* /pulumi-hostnet could not put back: /p' "$f"; done
   for f; do [ ! -s "$R/$f.err" ] || command cat "$R/$f.err"; done
 } >&2
+# What is not there drops all but the way in, rather than letting all pass.
+close() {
+  for f; do sed -n '2s/^# closed //p' "$f"; done >$R/boot.nft
+  [ ! -s $R/boot.nft ] || ! nft -f $R/boot.nft 2>/dev/null 9>&- || echo "What it filters is dropped until then, but for SSH." >&2
+}
 tables() {
   exec 9>$R/lock || return
   bad=0
   flock -x 9
+  for f in *; do
+    [ -e "$f" ] || continue
+    kind=; read -r _ kind _ <"$f"
+    case $kind in table | link) ;; *) echo "pulumi-hostnet: ${FOLDER}/$f is damaged: nothing of it is put back" >&2; bad=1 ;; esac
+  done
   for t in $(objects table | sed 's/-.*//' | uniq); do
     set -- $(objects table | sed -n "s/^$t-[0-9]* //p")
     for f; do ( . "./$f" && text ) || echo "broken"; done >$R/boot.nft
-    nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; }
+    nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; close "$@"; }
     rm -f $R/boot.nft
   done
   flock -u 9

@@ -115,8 +115,9 @@ const bootName = (kind: string, id: string): string => digest(`${kind}/${id}`);
 
 export const forgetAtBoot = (kind: string, id: string): File => ({ path: `${FOLDER}/${bootName(kind, id)}` });
 
-export const writeAtBoot = ({ kind, id, owner }: HostRecord, boot: AtBoot): File =>
-  bootFile(bootName(kind, id), `${kind} "${id}" of ${owner}`, boot);
+/** @param port of the way in */
+export const writeAtBoot = ({ kind, id, owner }: HostRecord, boot: AtBoot, port?: number): File =>
+  bootFile(bootName(kind, id), `${kind} "${id}" of ${owner}`, boot, port);
 
 /** Who claims a shared setting, with which value, and what was found there first. */
 export interface Shared {

@@ -5,6 +5,7 @@ import type { Block } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isBase, meaning, type Table, tableOf } from "./blocks";
+import { closed } from "./closed";
 import { elements, isWhole, NONE, printElements } from "./elements";
 import type { Facts } from "./parse";
 
@@ -57,7 +58,7 @@ export const skeleton = (d: NftTable): readonly string[] =>
 export function boot(d: NftTable): Boot<Facts> {
   const heads = [...tableOf(d).blocks.values()].flatMap(({ head }) => head);
   if (heads.some((line) => /^(type .* )?devices? /.test(line))) return { order: 50, facts: NOTHING };
-  return { table: `${d.family} ${d.name}`, order: 1, facts: NOTHING };
+  return { table: `${d.family} ${d.name}`, order: 1, facts: NOTHING, closed: closed(d) };
 }
 
 /** A table that others' sets still live in stays, without what is ours; so does one that was bare before a change. */
