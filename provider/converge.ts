@@ -184,8 +184,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
     });
   }
 
-  private async apply(desired: Desired<S>, seen: Seen<S, F>, next: Stored<S, F>, last?: Last<S, F>) {
+  private async apply(desired: Desired<S>, seen: Seen<S, F>, stored: Stored<S, F>, last?: Last<S, F>) {
     const { observed, record } = seen;
+    // The record alone has to tell how things were found, also those of later changes.
+    const facts = this.kind.keep?.(stored.former.facts, observed.facts) ?? stored.former.facts;
+    const next = { ...stored, former: { ...stored.former, facts } };
     const claimant = this.refuseOthers(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
     const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
@@ -225,7 +228,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
           restore,
         });
     const reached = results ? this.settle(results, desired, next) : observed;
-    const facts = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
+    const kept = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
     const wrong = [
       ...difference(desired, reached.state ?? {}, Object.keys(desired)),
       ...(reached.broken ?? []),
@@ -242,7 +245,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       );
     }
     const memory = results ? this.memorize(noted, after, results) : next.memory;
-    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts } };
+    return { stored: { ...next, desired, facts: kept, memory }, observed: { ...reached, facts: kept } };
   }
 
   /** The record as it was just written, and the look after the change. */

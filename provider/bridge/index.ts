@@ -1,7 +1,6 @@
-import { interfaceLockout } from "../formats/interface";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
-import { exposure } from "./exposure";
+import { exposure, lockout } from "./exposure";
 import { type Facts, parse, query } from "./parse";
 import { blocked, boot, ensure, remove } from "./render";
 
@@ -20,6 +19,6 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   blocked,
   boot,
   exposure,
-  lockout: ({ state }, after, way) => interfaceLockout(state, after, way),
+  lockout,
   outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),
 };
