@@ -21,7 +21,9 @@ export interface BridgePort {
    * Addresses by DHCP are refused, for they end with their lease: make them static first, or let the DHCP client work on
    * the bridge. Those of router advertisements come again on the bridge. The bridge keeps a MAC of its own: it still
    * takes in what is sent to the link's, and neighbours learn the new one from its first packets; where a switch or a
-   * provider knows but the link's, give that as `macAddress`. With `stp` no packet passes for twice the `forwardDelay`.
+   * provider knows but the link's, give that as `macAddress`. When the link has them again, it tells so to neighbours of
+   * IPv4 (of addresses that are not the first of their subnet only where arping is installed); those of IPv6 ask anew
+   * after some seconds. With `stp` no packet passes for twice the `forwardDelay`.
    *
    * After a boot the host's own configuration may give the link its addresses again: the bridge takes them as soon as it
    * is made. Better take them out of it: whoever configures the link later, or again, as systemd-networkd does when it
