@@ -202,10 +202,13 @@ export class Convergence<S extends z.ZodRawShape, F> {
   private async apply(
     desired: Desired<S>,
     seen: Seen<S, F>,
-    next: Stored<S, F>,
+    stored: Stored<S, F>,
     last?: Last<S, F>,
   ): Promise<Made<S, F>> {
     const { observed, record } = seen;
+    // The record alone has to tell how things were found, also those of later changes.
+    const facts = this.kind.keep?.(stored.former.facts, observed.facts) ?? stored.former.facts;
+    const next = { ...stored, former: { ...stored.former, facts } };
     const claimant = this.refuseOthers(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
     const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
@@ -248,7 +251,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
         });
     const results = answers?.slice(0, after.length);
     const reached = results ? this.settle(results, desired, next) : observed;
-    const facts = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
+    const kept = this.kind.keep?.(reached.facts, before.facts) ?? reached.facts;
     const wrong = [
       ...difference(desired, reached.state ?? {}, Object.keys(desired)),
       ...(reached.broken ?? []),
@@ -266,7 +269,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
     }
     const memory = results ? this.memorize(noted, after, results) : next.memory;
     const warnings = answers && beside.read(answers.slice(after.length), seen.way).warnings;
-    return { stored: { ...next, desired, facts, memory }, observed: { ...reached, facts }, warnings };
+    return {
+      stored: { ...next, desired, facts: kept, memory },
+      observed: { ...reached, facts: kept },
+      warnings,
+    };
   }
 
   /** The record as it was just written, and the look after the change. */

@@ -9,8 +9,27 @@ import { parseVlans, vlanList } from "./vlans";
 export interface BridgePort {
   /** Name of the link. It must exist on the host; a hypervisor's taps need not be declared. */
   name: string;
-  /** Not supported yet: a port that carries addresses of its own is refused. */
-  takeAddresses?: undefined;
+  /**
+   * The bridge takes over what the link carries: its addresses, and the routes through it, of every table; so an uplink
+   * becomes the port of a bridge, also the one that the change itself comes in by. A port that carries addresses is
+   * refused without it. ip rules that name the link stay as they are.
+   *
+   * All goes in one moment, and is given back when the port leaves the program, and with the bridge; an address that
+   * `addresses` has too then stays with the bridge. What was taken is no drift; that it is missing, or that the link has
+   * addresses again, is. The field alone can leave the program once `addresses` has all that was taken.
+   *
+   * Addresses by DHCP are refused, for they end with their lease: make them static first, or let the DHCP client work on
+   * the bridge. Those of router advertisements come again on the bridge. The bridge keeps a MAC of its own: it still
+   * takes in what is sent to the link's, and neighbours learn the new one from its first packets; where a switch or a
+   * provider knows but the link's, give that as `macAddress`. When the link has them again, it tells so to neighbours of
+   * IPv4 (of addresses that are not the first of their subnet only where arping is installed); those of IPv6 ask anew
+   * after some seconds. With `stp` no packet passes for twice the `forwardDelay`.
+   *
+   * After a boot the host's own configuration may give the link its addresses again: the bridge takes them as soon as it
+   * is made. Better take them out of it: whoever configures the link later, or again, as systemd-networkd does when it
+   * restarts, takes the way from the bridge. Not with `vrf` or `up: false`.
+   */
+  takeAddresses?: boolean;
   /** 1 to 4094: the VLAN of untagged frames, in and out. Needs `vlanFiltering`. */
   pvid?: number;
   /** Further VLANs of the port than `pvid`: 10, "10-20", { id: 30, untagged: true }. Needs `vlanFiltering`. Others stay. */
@@ -86,7 +105,7 @@ const flag = z.boolean("must be true or false").optional();
 
 const port = z.strictObject({
   name: ifname,
-  takeAddresses: z.undefined("takeAddresses is not supported yet: leave it out").optional(),
+  takeAddresses: flag,
   pvid: integer(1, 4094).optional(),
   vlans: vlanList.optional(),
   isolated: flag,
@@ -143,11 +162,17 @@ export function refine(d: Bridge): readonly Problem[] {
       problems.push({ property: `ports[${needing}]`, reason: "has VLANs, which need vlanFiltering: true" });
     if (d.vlans) problems.push({ property: "vlans", reason: "need vlanFiltering: true" });
   }
-  ports.forEach(({ name, pvid, vlans }, n) => {
+  ports.forEach(({ name, pvid, vlans, takeAddresses }, n) => {
     if (pvid !== undefined && parseVlans(vlans ?? []).has(pvid))
       problems.push({
         property: `ports[${n}].vlans`,
         reason: `hold ${pvid}, which is the pvid: leave it out`,
+      });
+    const bounced = !d.up ? "up: false" : d.vrf !== undefined ? "vrf" : undefined;
+    if (takeAddresses && bounced)
+      problems.push({
+        property: `ports[${n}].takeAddresses`,
+        reason: `does not go with ${bounced}, which would take away the routes`,
       });
     if (name === d.name) problems.push({ property: `ports[${n}]`, reason: `${name} is the bridge itself` });
   });

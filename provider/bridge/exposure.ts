@@ -1,7 +1,9 @@
-import { changedPrefixes } from "../formats/interface";
-import type { Exposure, Observed } from "../kind";
-import type { Bridge, schema } from "./args";
+import { changedPrefixes, interfaceLockout } from "../formats/interface";
+import { addressOf } from "../formats/listed";
+import type { Exposure, Observed, Way } from "../kind";
+import type { Bridge, Port, schema } from "./args";
 import type { Facts } from "./parse";
+import { takes } from "./take";
 
 type Seen = Observed<typeof schema.shape, Facts>;
 
@@ -12,4 +14,14 @@ export function exposure({ state, facts }: Seen, after?: Bridge): Exposure {
     ),
     prefixes: changedPrefixes(state, after),
   };
+}
+
+/** What it took from a port stays, or goes back with the port. */
+export function lockout({ state, facts }: Seen, after: Bridge | undefined, way: Way): string | undefined {
+  const kept = (state?.ports ?? []).filter(
+    ({ name }) => takes(after, name) || !after?.ports?.some((p) => p.name === name),
+  );
+  const own = ({ name }: Port) =>
+    facts.found[name]?.carried?.addresses.some((text) => addressOf(text).split("/")[0] === way.server);
+  return kept.some(own) ? undefined : interfaceLockout(state, after, way);
 }

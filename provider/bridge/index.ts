@@ -1,7 +1,6 @@
-import { interfaceLockout } from "../formats/interface";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
-import { exposure } from "./exposure";
+import { exposure, lockout } from "./exposure";
 import { neighbours } from "./others";
 import { type Facts, parse, query } from "./parse";
 import { blocked, boot, ensure, remove } from "./render";
@@ -23,6 +22,6 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   neighbours,
   boot,
   exposure,
-  lockout: ({ state }, after, way) => interfaceLockout(state, after, way),
+  lockout,
   outputs: ({ ifindex, macAddress }) => ({ ifindex, macAddress }),
 };

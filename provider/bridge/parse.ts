@@ -8,9 +8,11 @@ import {
   showAttached,
 } from "../formats/interface";
 import { type Link, parseLink, showLink } from "../formats/link";
+import { lastingTexts, parseRoutesOf, showRoutesOf } from "../formats/listed";
 import { parseRoutes, present, showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { Bridge, Port, schema } from "./args";
+import { type Carried, carriedBy, type Found, has, leaseOf, merged, showLease, takes } from "./take";
 import { formatVlans, type ListedVlans, parseListedVlans, parseVlans, type Vlans } from "./vlans";
 
 type Shape = typeof schema.shape;
@@ -22,6 +24,12 @@ export interface Member {
   readonly addresses: readonly string[];
   readonly vlans?: readonly string[];
   readonly pvid?: number;
+  /** Of one with `takeAddresses`, by now or before. */
+  readonly carried?: Carried;
+  /** What says that its addresses are by DHCP. */
+  readonly lease?: string;
+  /** It carries addresses that it had not when they were taken: somebody has configured it since. */
+  readonly anew?: boolean;
 }
 
 export interface Facts extends InterfaceFacts {
@@ -31,13 +39,18 @@ export interface Facts extends InterfaceFacts {
   /** Of the links that are declared, or were: absent ones do not exist on the host. */
   readonly members: Readonly<Record<string, Member>>;
   /** How a member was before it became one: it is given back so. */
-  readonly found: Readonly<Record<string, { readonly up: boolean }>>;
+  readonly found: Readonly<Record<string, Found>>;
   /** Ports that others attached, and VLANs on top of it. */
   readonly taps: readonly string[];
+  /** It is made as the host boots, and its ports may carry what nobody has looked at. */
+  readonly boots?: boolean;
 }
 
 const portNames = (d: Bridge, last?: Last<Shape, Facts>): string[] =>
   [...new Set([...(d.ports ?? []), ...(last?.desired.ports ?? [])].map(({ name }) => name))].sort();
+
+const takers = (d: Bridge, last?: Last<Shape, Facts>): readonly string[] =>
+  portNames(d, last).filter((name) => [d, last?.desired].some((bridge) => takes(bridge, name)));
 
 /** What is looked at, by name: only what is declared, or was, for each look is a process on the host. */
 function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Query>> {
@@ -48,15 +61,22 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
     [`port ${name}`, showLink(name)],
     ...(vlans ? [[`vlans ${name}`, showVlans(name)]] : []),
   ]);
+  const taking = takers(d, last);
+  const taken = taking.flatMap((name) => [
+    [`routes ${name}`, showRoutesOf(name)],
+    [`lease ${name}`, showLease(name)],
+  ]);
   return {
     own: showLink(d.name),
     // Also for one that we know: it may have gone from the host, and gets the address that it had.
     ...(d.macAddress === undefined && { machine: { argv: ["cat", "/etc/machine-id"], free: true } }),
     ...(declared("routes") && { v4, v6 }),
     ...(vlans && { vlans: showVlans(d.name) }),
-    ...(last && { taps: showAttached(d.name) }),
     ...(d.vrf !== undefined && { vrf: showLink(d.vrf) }),
     ...Object.fromEntries(ports),
+    ...Object.fromEntries(taken),
+    ...(taking.length > 0 && { passing: showRoutesOf(d.name) }),
+    ...(last && { taps: showAttached(d.name) }),
   };
 }
 
@@ -78,8 +98,14 @@ export function parse(
   const vlansOf = (name: string) => parseListedVlans(answers.get(`vlans ${name}`)?.stdout ?? "", name);
   const ports = portNames(d, last);
   const members = ports.flatMap((name) => {
-    const member = parseLink(answers.get(`port ${name}`)!, name);
-    return member ? [{ member, vlans: vlansOf(name) }] : [];
+    const link = parseLink(answers.get(`port ${name}`)!, name);
+    if (!link) return [];
+    const routes = answers.get(`routes ${name}`);
+    const carried = routes && carriedBy(link, routes);
+    const lease = carried && leaseOf(link, carried, answers.get(`lease ${name}`)!);
+    const first = noted(name, last)?.carried;
+    const anew = first && carried && !has(first, { ...carried, routes: [] });
+    return [{ member: link, vlans: vlansOf(name), carried, lease, anew }];
   });
   const master = link?.master;
   const vrf = d.vrf === undefined ? undefined : parseLink(answers.get("vrf")!, d.vrf);
@@ -88,18 +114,26 @@ export function parse(
     machineId: answers.get("machine")?.stdout.trim() ?? "",
     ifindex: link?.ifindex,
     macAddress: link?.mac,
-    members: Object.fromEntries(members.map(({ member, vlans }) => [member.name, asMember(member, vlans)])),
+    members: Object.fromEntries(
+      members.map(({ member, vlans, ...more }) => [member.name, { ...asMember(member, vlans), ...more }]),
+    ),
     found: Object.fromEntries(
-      members.map(({ member }) => [member.name, last?.facts?.found[member.name] ?? { up: member.up }]),
+      members.map(({ member, carried }) => [member.name, foundFirst(member, carried, last)]),
     ),
     taps: parseAttached(answers.get("taps")?.stdout).filter((name) => !ports.includes(name)),
   };
   if (!link) return { facts };
 
   const wanted = { ...last?.desired, ...d };
+  const passing = answers.has("passing") ? parseRoutesOf(answers.get("passing")!, d.name) : [];
   const attachedPorts = members
     .filter(({ member }) => member.master === d.name)
-    .map(({ member, vlans }) => observedPort(member, vlans, d, last));
+    .map(({ member, vlans }) => {
+      const { carried } = facts.found[member.name]!;
+      const free = !facts.members[member.name]!.carried?.addresses.length;
+      const taken = free && has({ addresses: lastingTexts(link), routes: passing }, carried);
+      return observedPort(member, vlans, taken, d, last);
+    });
   const scalars = observedScalars(link);
   const either = <K extends "addresses" | "routes">(key: K) => [
     ...(d[key] ?? []),
@@ -137,6 +171,18 @@ const asMember = (link: Link, { vlans, pvid }: ListedVlans): Member => ({
   pvid,
 });
 
+/** As noted when it became a port; after a crash, what the record of the first apply tells. */
+function noted(name: string, last?: Last<Shape, Facts>): Found | undefined {
+  const was = last?.desired.ports?.some((p) => p.name === name);
+  return was ? (last?.facts ?? last?.former.facts)?.found[name] : undefined;
+}
+
+function foundFirst(member: Link, carried?: Carried, last?: Last<Shape, Facts>): Found {
+  const first = noted(member.name, last);
+  const all = carried ? merged(first?.carried, carried) : first?.carried;
+  return { up: first?.up ?? member.up, ...(all && { carried: all }) };
+}
+
 /** The VLANs that are declared and there, tagged as declared. */
 function declaredVlans(
   wanted: readonly string[] = [],
@@ -150,6 +196,7 @@ function declaredVlans(
 function observedPort(
   { name, portData }: Link,
   { vlans, pvid }: ListedVlans,
+  taken: boolean,
   d: Bridge,
   last?: Last<Shape, Facts>,
 ): Port {
@@ -168,6 +215,7 @@ function observedPort(
     rootBlock: portData.root_block as boolean,
     pvid,
     vlans: declaredVlans(now?.vlans, before?.vlans, vlans),
+    takeAddresses: wanted.takeAddresses && taken,
   };
   return Object.fromEntries(
     Object.entries(seen).filter(([key, value]) => key in wanted && value !== undefined),

@@ -1,11 +1,19 @@
 import { createHash } from "node:crypto";
 import { HostnetError } from "../errors";
-import { convergeAddresses, membership, requireMtu, requireTable, through } from "../formats/interface";
+import {
+  convergeAddresses,
+  membership,
+  requireMtu,
+  requireTable,
+  staleFirst,
+  through,
+} from "../formats/interface";
 import { setLink } from "../formats/link";
 import { convergeRoutes } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { Bridge, Port, schema } from "./args";
 import type { Facts, Member } from "./parse";
+import { announce, giveBack, held, move, recipe, take, takes } from "./take";
 import { parseVlans } from "./vlans";
 
 type Shape = typeof schema.shape;
@@ -13,37 +21,48 @@ type Seen = Observed<Shape, Facts>;
 
 export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): readonly Step[] {
   const { state, facts } = before;
-  for (const { name } of d.ports ?? []) requirePort(name, d.name, facts.members[name]);
+  for (const port of d.ports ?? []) requirePort(port, d, before, last);
   requireMtu(d, state, facts);
   const table = requireTable(d, facts);
   const moves = membership(d, state, last?.desired);
-  const bounced = state !== undefined && (moves.length > 0 || d.up !== state.up);
-  return [
-    ...device(d, state, facts),
-    ...released(d, before, last),
-    ...(d.ports ?? []).flatMap((port) =>
+  const entering = (port: Port) => port.takeAddresses && !takes(state, port.name);
+  const attached = (ports: readonly Port[]) =>
+    ports.flatMap((port) =>
       attach(
         d,
         port,
         state?.ports?.find((p) => p.name === port.name),
         before,
       ),
-    ),
+    );
+  const ports = d.ports ?? [];
+  const bounced = state !== undefined && (moves.length > 0 || d.up !== state.up);
+  return [
+    ...device(d, state, facts),
+    ...released(d, before, last),
+    ...attached(ports.filter((port) => !entering(port))),
     ...followed(d, state, last),
     ...vlanSteps(d.name, d.vlans, state?.vlans, ["self"]),
+    ...(bounced ? staleFirst(d, state) : []),
     ...moves,
     ...(d.up !== state?.up ? [setLink(d.name, d.up ? "up" : "down")] : []),
+    // Only a bridge that is up can have their routes.
+    ...attached(ports.filter(entering)),
     // Entering or leaving a VRF, and going down, take the IPv6 addresses.
-    ...convergeAddresses(d, state, facts, bounced),
+    ...convergeAddresses(...withHeld(d, before, last), facts, bounced),
     ...convergeRoutes(through(d), bounced ? [] : through(state), table),
+    ...carrying(d, before, last).flatMap((name) => announce(name, facts.found[name]!, d.addresses)),
   ];
 }
 
 /** Its ports are as they were found, or as whoever else configures them leaves them. */
-export function boot(_: Bridge, { machineId, members, table }: Facts): Boot<Facts> {
+export function boot(_: Bridge, { machineId, members, found, table }: Facts): Boot<Facts> {
   const free = Object.keys(members).map((name) => [name, { up: false, addresses: [] }]);
-  const nothing = { addresses: [], addressOptions: {}, found: {}, taps: [] };
-  return { order: 30, facts: { ...nothing, machineId, table, members: Object.fromEntries(free) } };
+  const nothing = { addresses: [], addressOptions: {}, taps: [] };
+  const facts = { ...nothing, machineId, table, members: Object.fromEntries(free) };
+  // What was taken is known; else they are as they are then.
+  const taken = Object.entries(found).filter(([, { carried }]) => carried);
+  return { order: 30, facts: { ...facts, found: Object.fromEntries(taken), boots: true } };
 }
 
 /** A bridge that still has others' ports or VLANs is not deleted: that would cut off guests that nobody mentioned. */
@@ -52,26 +71,55 @@ export function blocked({ facts }: Seen): string | undefined {
 }
 
 export function remove({ state, facts }: Seen, { desired }: Last<Shape, Facts>): readonly Step[] {
-  const members = (desired.ports ?? []).filter(({ name }) => facts.members[name]);
+  const ours = (desired.ports ?? []).filter(({ name }) => {
+    const member = facts.members[name];
+    return member && (member.master === undefined || member.master === desired.name);
+  });
+  // Whoever has configured the link since is left alone.
+  const carrying = ours.filter(({ name }) => facts.found[name]?.carried && !facts.members[name]?.anew);
   return [
-    ...members.flatMap(({ name }) => {
-      const { master } = facts.members[name]!;
-      const ours = master === undefined || master === desired.name;
-      return ours && facts.found[name]?.up === false ? [setLink(name, "down")] : [];
+    ...ours.flatMap((port) => {
+      const found = facts.found[port.name];
+      if (carrying.includes(port)) return [giveBack(port.name, found!)];
+      return found?.up === false ? [setLink(port.name, "down")] : [];
     }),
-    // Last: what fails before it can be undone, but no undo gives a bridge its index back.
+    // Late: what fails before it can be undone, but no undo gives a bridge its index back.
     ...(state ? [{ argv: ["ip", "link", "del", "dev", desired.name, "type", "bridge"] }] : []),
+    ...carrying.flatMap(({ name }) => announce(name, facts.found[name]!)),
   ];
 }
 
-function requirePort(name: string, bridge: string, member?: Member): void {
+function requirePort(
+  { name, takeAddresses }: Port,
+  d: Bridge,
+  { state, facts }: Seen,
+  last?: Last<Shape, Facts>,
+): void {
+  const member = facts.members[name];
   if (!member) throw new HostnetError(`ports: ${name} does not exist on the host`);
-  if (member.master === bridge) return;
-  if (member.master)
-    throw new HostnetError(`ports: ${name} is a member of ${member.master}: release it there first`);
-  if (member.addresses.length > 0) {
+  const { master, addresses, carried, lease } = member;
+  const takesMore = takeAddresses && !takes(state, name) && addresses.length > 0;
+  if (takesMore && carried && lease) {
     throw new HostnetError(
-      `ports: ${name} carries ${member.addresses.join(", ")}, which a port cannot keep (takeAddresses is not supported yet)`,
+      `ports: ${name} has its addresses by DHCP (${lease}), and they would end with the lease. Make them static first. ${recipe(carried)}`,
+    );
+  }
+  const ways = takesMore && carried?.routes.find((text) => / (nexthop|nhid) /.test(text));
+  if (ways) throw new HostnetError(`ports: ${name} has a route that cannot be taken over: ${ways.slice(3)}`);
+  // What was taken stays only where somebody answers for it. On the way back the link carried it itself.
+  if (!takeAddresses && addresses.length === 0 && takes(last?.desired, name)) {
+    const left = held(last?.desired, { [name]: facts.found[name]! }).filter((a) => !d.addresses?.includes(a));
+    if (left.length > 0) {
+      throw new HostnetError(
+        `ports: without takeAddresses ${d.name} has no claim to ${left.join(", ")} of ${name}: name them in addresses, or take ${name} out of the ports`,
+      );
+    }
+  }
+  if (master === d.name) return;
+  if (master) throw new HostnetError(`ports: ${name} is a member of ${master}: release it there first`);
+  if (addresses.length > 0 && !takeAddresses) {
+    throw new HostnetError(
+      `ports: ${name} carries ${addresses.join(", ")}, which a port cannot keep: with takeAddresses: true the bridge takes them over`,
     );
   }
 }
@@ -137,15 +185,43 @@ export function stableMac(machineId: string, name: string): string {
 }
 
 /** Ports that left the program are given back as they were found; nobody else's are touched. */
-function released(d: Bridge, { state, facts }: Seen, last?: Last<Shape, Facts>): Step[] {
+function released(d: Bridge, before: Seen, last?: Last<Shape, Facts>): Step[] {
+  const { state, facts } = before;
   const stays = (name: string) => d.ports?.some((p) => p.name === name);
-  const gone = (state ? (last?.desired.ports ?? []) : []).filter(
-    ({ name }) => !stays(name) && state?.ports?.some((p) => p.name === name),
+  const given = carrying(d, before, last);
+  const left = (state?.ports ?? []).filter(
+    ({ name }) => !stays(name) && !given.includes(name) && last?.desired.ports?.some((p) => p.name === name),
   );
-  return gone.flatMap(({ name }) => [
-    setLink(name, "nomaster"),
-    ...(facts.found[name]?.up === false ? [setLink(name, "down")] : []),
-  ]);
+  return [
+    ...given.map((name) => giveBack(name, facts.found[name]!, d.addresses, stays(name) ? d.name : undefined)),
+    ...left.flatMap(({ name }) => [
+      setLink(name, "nomaster"),
+      ...(facts.found[name]?.up === false ? [setLink(name, "down")] : []),
+    ]),
+  ];
+}
+
+/** Links that get back what the bridge took: they left the program, or are put back by the undo of what had them taken. */
+function carrying(d: Bridge, { state, facts }: Seen, last?: Last<Shape, Facts>): string[] {
+  const names = (state ? (last?.desired.ports ?? []) : []).map(({ name }) => name);
+  return names.filter((name) => {
+    const member = facts.members[name];
+    if (!member || !facts.found[name]?.carried || takes(d, name)) return false;
+    if (d.ports?.some((p) => p.name === name)) return takes(state, name) && member.addresses.length > 0;
+    const inside = state?.ports?.some((p) => p.name === name);
+    return inside || (member.master === undefined && !member.anew);
+  });
+}
+
+/** What it has of its ports is there with them, and is as little to be deleted as what is declared. */
+function withHeld(d: Bridge, { state, facts }: Seen, last?: Last<Shape, Facts>): [Bridge, Bridge] {
+  const own = held(d, facts.found);
+  const left = held(last?.desired, facts.found).filter((a) => facts.addresses.includes(a));
+  const union = (...lists: (readonly string[] | undefined)[]) => [...new Set(lists.flatMap((l) => l ?? []))];
+  return [
+    { ...d, addresses: union(d.addresses, own) },
+    { ...(state ?? d), addresses: union(state?.addresses, held(state, facts.found), left, own) },
+  ];
 }
 
 const SLAVE: Readonly<Record<string, keyof Port>> = {
@@ -168,12 +244,22 @@ function attach(d: Bridge, port: Port, now: Port | undefined, before: Seen): Ste
     if (value === undefined || value === now?.[key]) return [];
     return [word, typeof value === "boolean" ? (value ? "on" : "off") : String(value)];
   });
+  const taking = port.takeAddresses && !now?.takeAddresses;
   return [
-    ...(now ? [] : [setLink(name, "master", d.name)]),
+    ...(taking ? taken(name, d.name, before.facts) : []),
+    ...(now || taking ? [] : [setLink(name, "master", d.name)]),
     // On the way back of a failed change it was up before, and may not be now.
-    ...(now && members[name]?.up ? [] : [setLink(name, "up")]),
+    ...((now && members[name]?.up) || taking ? [] : [setLink(name, "up")]),
     ...(flags.length > 0 ? [setLink(name, "type", "bridge_slave", ...flags)] : []),
     ...portVlans(port, now, pvidOf(d, now, before, members[name])),
+  ];
+}
+
+function taken(name: string, bridge: string, { members, found, boots }: Facts): Step[] {
+  const nothing = { addresses: [], routes: [] };
+  return [
+    ...(boots ? [move(name, bridge)] : []),
+    take(name, bridge, found[name]?.carried ?? nothing, members[name]?.carried),
   ];
 }
 

@@ -40,11 +40,9 @@ export function interfaceProblems(d: Interface, what: string): Problem[] {
       });
     }
   });
-  const six = [...(d.addresses ?? []), ...(d.routes ?? []).map((r) => r.destination)].find((a) =>
-    a.includes(":"),
-  );
-  if (d.mtu !== undefined && d.mtu < LEAST_IPV6_MTU && six)
-    problems.push({ property: "mtu", reason: `${d.mtu}: must be ${LEAST_IPV6_MTU} or more for ${six}` });
+  const first = [...(d.addresses ?? []), ...(d.routes ?? []).map((r) => r.destination)].find(six);
+  if (d.mtu !== undefined && d.mtu < LEAST_IPV6_MTU && first)
+    problems.push({ property: "mtu", reason: `${d.mtu}: must be ${LEAST_IPV6_MTU} or more for ${first}` });
   if (d.vrf === d.name) problems.push({ property: "vrf", reason: `is the ${what} itself` });
   return problems;
 }
@@ -87,7 +85,7 @@ export function requireTable({ vrf }: Interface, { master, table, within }: Inte
 export function requireMtu(d: Interface, state: Interface | undefined, facts: InterfaceFacts): void {
   if (d.mtu === undefined || d.mtu >= LEAST_IPV6_MTU) return;
   const leaves = (a: string) => state?.addresses?.includes(a) && !d.addresses?.includes(a);
-  const lost = facts.addresses.find((a) => a.includes(":") && !leaves(a));
+  const lost = facts.addresses.find((a) => six(a) && !leaves(a));
   if (lost)
     throw new HostnetError(`mtu: below ${LEAST_IPV6_MTU} there is no IPv6, and ${d.name} would lose ${lost}`);
 }
@@ -98,23 +96,39 @@ export function membership(d: Interface, state?: Interface, last?: Interface): S
   return last?.vrf !== undefined && state?.vrf === last.vrf ? [setLink(d.name, "nomaster")] : [];
 }
 
-/** @param bounced it was taken down, which takes the IPv6 addresses */
+const six = (address: string): boolean => address.includes(":");
+
+/** The last that was added first: a primary address would take its secondaries along. */
+const staleOf = (d: Interface, state?: Interface, { addresses }: Partial<InterfaceFacts> = {}): string[] => {
+  const at = (address: string) => addresses?.indexOf(address) ?? -1;
+  const stale = (state?.addresses ?? []).filter((a) => !d.addresses?.includes(a));
+  return stale.reverse().sort((a, b) => at(b) - at(a));
+};
+
+/** The IPv6 addresses that leave it, before a bounce: after that they may be gone already, or not. */
+export const staleFirst = (d: Interface, state?: Interface): Step[] =>
+  staleOf(d, state)
+    .filter(six)
+    .map((a) => deleteAddress(a, d.name));
+
+/** @param bounced it was taken down, which takes the IPv6 addresses; those of `staleFirst` are deleted */
 export function convergeAddresses(
-  { name, addresses: wanted = [] }: Interface,
-  { addresses: there = [] }: Partial<Interface> = {},
+  d: Interface,
+  state: Interface | undefined,
   facts: InterfaceFacts,
   bounced: boolean,
 ): Step[] {
-  const stale = there.filter((a) => !wanted.includes(a));
+  const { name, addresses: wanted = [] } = d;
+  const there = state?.addresses ?? [];
+  const stale = staleOf(d, state, facts);
   const missing = wanted.filter((a) => !there.includes(a));
   // A deleted primary address takes its secondaries along: they come back.
   const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
   const lost = (a: string) =>
-    (bounced && a.includes(":") && !missing.includes(a)) ||
-    stale.some((s) => !s.includes(":") && sameSubnet(s, a));
+    (bounced && six(a) && !missing.includes(a)) || stale.some((s) => !six(s) && sameSubnet(s, a));
   return [
     ...missing.map((a) => addAddress(a, name)),
-    ...stale.map((a) => deleteAddress(a, name)),
+    ...stale.filter((a) => !(bounced && six(a))).map((a) => deleteAddress(a, name)),
     ...kept.filter(lost).flatMap((a) => (wanted.includes(a) ? addAddress(a, name) : putBack(a, name, facts))),
   ];
 }

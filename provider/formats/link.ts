@@ -33,6 +33,8 @@ export interface LinkAddress {
   readonly options: readonly string[];
   /** IPv4 only. */
   readonly broadcast?: string;
+  /** The other end, with its prefix length, where that is not the address's own network. */
+  readonly peer?: string;
 }
 
 /** In the order in which they were added: of IPv6 the kernel lists the last first. */
@@ -65,6 +67,8 @@ interface LinkJson {
 interface AddressJson {
   local: string;
   broadcast?: string;
+  /** Of the other end. */
+  address?: string;
   prefixlen: number;
   scope: string;
   dynamic?: boolean;
@@ -125,6 +129,7 @@ function parseAddress(a: AddressJson, dev: string): LinkAddress {
   return {
     address: `${a.local}/${a.prefixlen}`,
     broadcast: a.broadcast,
+    peer: a.address === undefined ? undefined : `${a.address}/${a.prefixlen}`,
     scope: a.scope,
     dynamic: (a.dynamic || a.temporary) ?? false,
     options: [

@@ -9,7 +9,7 @@ export type RouteText = string;
  * Those that the kernel, router advertisements or routing daemons bring again by themselves: redirect, kernel, ra, zebra,
  * bird, babel, openr, bgp, isis, ospf, rip, eigrp. A full BGP table must not travel with every look.
  */
-const BY_THEMSELVES = "proto (1|2|9|11|12|42|99|18[6-9]|192)";
+export const BY_THEMSELVES = "proto (1|2|9|11|12|42|99|18[6-9]|192)";
 const OURS_OR_THE_KERNELS = "proto (2|210)";
 
 const BETWEEN = "ipv6";
@@ -73,6 +73,9 @@ export function keyOf(text: RouteText): string {
   return keyed(whole(destination, text), word(text, "metric"));
 }
 
+/** But once on a host. */
+export const placeOf = (text: RouteText): string => `${keyOf(text)} ${tableOf(text)}`;
+
 export const keyOfDeclared = ({ destination, metric }: Route): string => keyed(destination, metric);
 
 const keyed = (destination: string, metric?: number | string): string =>
@@ -100,8 +103,10 @@ export function moveRoute(text: RouteText, dev: string): Step {
 }
 
 /** An address as `ip addr add` takes it. */
-const addressText = ({ address, broadcast, options }: LinkAddress): string =>
-  [address, ...(broadcast === undefined ? [] : ["brd", broadcast]), ...options].join(" ");
+const addressText = ({ address, peer, broadcast, options }: LinkAddress): string => {
+  const words = (word: string, value?: string) => (value === undefined ? [] : [word, value]);
+  return [address, ...words("peer", peer), ...words("brd", broadcast), ...options].join(" ");
+};
 
 /** But for those that autoconfiguration rotates, which come again by themselves. */
 const stays = ({ dynamic, options }: LinkAddress): boolean => !dynamic || options.includes("valid_lft");

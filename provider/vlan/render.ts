@@ -1,5 +1,12 @@
 import { HostnetError } from "../errors";
-import { convergeAddresses, membership, requireMtu, requireTable, through } from "../formats/interface";
+import {
+  convergeAddresses,
+  membership,
+  requireMtu,
+  requireTable,
+  staleFirst,
+  through,
+} from "../formats/interface";
 import { batch, setLink } from "../formats/link";
 import { addressOf, keyOf, keyOfDeclared, restoreAddress, restoreRoute, tableOf } from "../formats/listed";
 import { convergeRoutes } from "../formats/route";
@@ -23,19 +30,17 @@ export function ensure(d: Vlan, before: Seen, last?: Last<Shape, Facts>): readon
       `link, vlanId and protocol cannot change while ${facts.attached.join(", ")} of others is on top of it`,
     );
   }
+  const inPlace = [
+    ...device(d, state, facts),
+    ...(bounced ? staleFirst(d, state) : []),
+    ...moves,
+    ...(state && facts.up ? [] : [setLink(d.name, "up")]),
+  ];
+  const now = again ? { ...d, addresses: d.addresses?.filter((a) => facts.addresses.includes(a)) } : state;
   return [
     ...linkUp(d, facts.lower),
-    ...(again
-      ? [remade(d, before, state, bounced)]
-      : [...device(d, state, facts), ...moves, ...(state && facts.up ? [] : [setLink(d.name, "up")])]),
-    ...(again
-      ? convergeAddresses(
-          d,
-          { addresses: d.addresses?.filter((a) => facts.addresses.includes(a)) },
-          facts,
-          false,
-        )
-      : convergeAddresses(d, state, facts, bounced)),
+    ...(again ? [remade(d, before, state, bounced)] : inPlace),
+    ...convergeAddresses(d, now, facts, bounced && !again),
     ...convergeRoutes(through(d), again || bounced ? [] : through(state), table),
     ...(state && state.link !== d.link ? linkDown(state.link, before) : []),
   ];

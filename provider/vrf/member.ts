@@ -5,6 +5,7 @@ import {
   inTable,
   keyOf,
   moveRoute,
+  placeOf,
   restoreAddress,
   restoreRoute,
   tableOf,
@@ -45,7 +46,6 @@ export function enter(
   ];
 }
 
-const placeOf = (text: string): string => `${keyOf(text)} ${tableOf(text)}`;
 const distinct = (list: readonly string[], key: (text: string) => string): string[] =>
   [...new Map([...list].reverse().map((text) => [key(text), text])).values()].reverse();
 

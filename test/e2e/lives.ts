@@ -55,8 +55,8 @@ const lives = {
       ip -br addr show dev lan1.10 | grep 192.168.7.2/24 | grep 192.168.88.1/24 | grep -q 2001:db8:7::1/64
       ip route show 10.7.0.0/16 | grep -q 'via 192.168.7.8 dev lan1.10'
       ip route show table 77 | grep -q '10.88.0.0/16 via 192.168.88.9 dev lan1.10'`,
-    edit: "ip addr del 192.168.7.2/24 dev lan1.10; ip link set dev lan1.10 down",
-    drift: "the device is down",
+    edit: "ip addr del 192.168.7.2/24 dev lan1.10",
+    drift: "addresses: 192.168.7.2/24 is missing",
   },
   Vrf: {
     world: `card lan1; card lan2

@@ -177,6 +177,11 @@ export class FaultBed {
     return this.run(this.enter("host"), ["sh", "-c", command]);
   }
 
+  /** The same where we come from, at the other end of the uplink. */
+  outside(command: string): Promise<string> {
+    return this.run(this.enter("client"), ["sh", "-c", command]);
+  }
+
   /** A new login by OpenSSH, from where we come. */
   async login(seconds = 5): Promise<boolean> {
     const key = join(this.folder, "key");

@@ -51,6 +51,16 @@ export class Namespaces implements Host {
     return this.bed.sh(`set -eu\n${script}`);
   }
 
+  /** Runs a script at the other end of its uplink. */
+  outside(script: string): Promise<string> {
+    return this.bed.outside(`set -eu\n${script}`);
+  }
+
+  /** A new login by OpenSSH. */
+  login(): Promise<boolean> {
+    return this.bed.login();
+  }
+
   async snapshot(): Promise<Snapshot> {
     return parseSnapshot(await this.bed.sh(readFileSync("test/lab/host/look.sh", "utf8")));
   }

@@ -161,6 +161,33 @@ test("a boot before the confirmation ends in the former state", async () => {
   expect(await tables.drift("in", made)).toEqual([]);
 }, 120_000);
 
+test("a bridge takes its port's addresses again, whatever the host's own configuration has given that by then", async () => {
+  const own =
+    "ip addr add 10.1.0.1/24 dev e1; ip -6 addr add 2001:db8:1::1/64 nodad dev e1; ip route add default via 10.1.0.9 dev e1 table 200";
+  host.sh(own);
+  const bridges = resources(bridge, host, "h");
+  const lan = await bridges.create("br-up", { ports: [{ name: "e1", takeAddresses: true }] });
+  const taken = () =>
+    host.sh("ip -br addr show dev br-up; ip route show table 200; ip -o addr show dev e1 scope global");
+  const before = taken();
+  expect(before).toMatch(/10.1.0.1\/24 2001:db8:1::1\/64 .*\ndefault via 10.1.0.9 dev br-up \n$/);
+  for (const configured of [
+    "",
+    own,
+    `${own}; ip addr add 10.1.0.7/24 dev e1; ip route add 10.66.0.0/16 via 10.1.0.9`,
+  ]) {
+    host.sh(BOOT);
+    host.sh(`${CARD}\n${configured}`);
+    expect(await boot("links")).toBe("code 0\n");
+    expect(taken()).toBe(
+      configured.includes("10.1.0.7") ? before.replace("10.1.0.1/24 ", "10.1.0.1/24 10.1.0.7/24 ") : before,
+    );
+  }
+  expect(host.sh("ip route show 10.66.0.0/16")).toBe("10.66.0.0/16 via 10.1.0.9 dev br-up \n");
+  await bridges.delete("br-up", lan);
+  expect(host.sh("ip -br addr show dev e1")).toMatch(/10.1.0.1\/24 .*2001:db8:1::1\/64/);
+}, 120_000);
+
 test("what is broken, or has no link yet, is named; the rest comes back", async () => {
   await everything();
   const other = resources(nftTable, host, "h");

@@ -1,9 +1,9 @@
 // Changes that cut the way to a host without systemd, through the real CLI: taken back by the host itself.
-import { readdirSync, readFileSync } from "node:fs";
 import { newProject, program, settled, verify } from "../e2e/lab.ts";
 import type { Project } from "../e2e/project.ts";
 import { Namespaces } from "../lab/namespaces.ts";
 import { differences } from "../lab/snapshot.ts";
+import { descendants } from "./processes.ts";
 
 jest.setTimeout(300_000);
 
@@ -81,21 +81,3 @@ test("T13: the workstation is killed before it could confirm: the host takes it 
   await project.destroy();
   expect(differences(pristine, await settled(host))).toEqual([]);
 });
-
-/** The CLI, its language host and its provider, whatever groups they are in. */
-function descendants(pid: number): number[] {
-  const parents = readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        return [
-          [Number(name), Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8"))![1])] as const,
-        ];
-      } catch {
-        return [];
-      }
-    });
-  const below = (parent: number): number[] =>
-    parents.filter(([, of]) => of === parent).flatMap(([child]) => [child, ...below(child)]);
-  return [pid, ...below(pid)];
-}

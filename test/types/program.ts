@@ -144,8 +144,8 @@ new Bridge("b", { ...host, adresses: ["10.1.0.1/24"] });
 new Bridge("b", { ...host, addresses: [10] });
 // @ts-expect-error one of two words
 new Bridge("b", { ...host, vlanProtocol: "802.1q" });
-// @ts-expect-error not supported yet
-new Bridge("b", { ...host, ports: [{ name: "eth1", takeAddresses: true }] });
+// @ts-expect-error true or false
+new Bridge("b", { ...host, ports: [{ name: "eth1", takeAddresses: "all" }] });
 // @ts-expect-error one of two words
 new Bridge("b", { ...host, adopt: "yes" });
 // @ts-expect-error a table is needed

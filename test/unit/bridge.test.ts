@@ -1,6 +1,7 @@
 import { bridge } from "../../provider/bridge";
 import type { Bridge } from "../../provider/bridge/args";
 import type { Facts } from "../../provider/bridge/parse";
+import { difference } from "../../provider/compare";
 import type { Result } from "../../provider/kind";
 import { canonical, failed, problems, said, text } from "./steps";
 
@@ -51,7 +52,7 @@ function results(
     return words.startsWith("cat") ? said("id\n") : said("[]");
   });
 }
-const NOTHING = { facts: {} as Facts };
+const NOTHING = { facts: { found: {} } as unknown as Facts };
 
 /** The steps from one declaration to the next, on a host that is as the first left it, and what is observed of p1. */
 function change(
@@ -207,4 +208,240 @@ test("an MTU below 1280 takes IPv6 away: refused where there is some, but for wh
   expect(problems(bridge, both)).toEqual([
     { property: "mtu", reason: "1279: must be 1280 or more for fd00::1/64" },
   ]);
+});
+
+describe("takeAddresses", () => {
+  const ROUTES =
+    "default via 192.0.2.9 proto 4 metric 5\n10.9.0.0/16 via 192.0.2.9 table 77 proto 4\nipv6\n::/0 via fd00::9 proto 4 metric 30 pref medium\n";
+  const address = (local: string, prefixlen: number, more = {}) => ({
+    local,
+    prefixlen,
+    scope: "global",
+    ...more,
+  });
+  const OWN = [
+    address("192.0.2.1", 24, { broadcast: "192.0.2.255", label: "p1" }),
+    address("192.0.2.5", 24, { label: "p1:x" }),
+    address("fd00::1", 64),
+    address("fe80::1", 64, { scope: "link" }),
+  ];
+  const ALL = ["192.0.2.1/24", "192.0.2.5/24", "fd00::1/64"];
+
+  interface World {
+    readonly bridge?: object;
+    readonly port?: object;
+    readonly routes?: string;
+    readonly passing?: string;
+    readonly lease?: string;
+  }
+  const BEFORE: World = { port: { addr_info: OWN }, routes: ROUTES };
+  const bridged = (addresses: object[]) => ({
+    linkinfo: { info_kind: "bridge", info_data: DATA },
+    addr_info: addresses,
+  });
+  const TAKEN: World = { bridge: bridged(OWN), port: { master: "br0" }, passing: ROUTES };
+
+  function look(world: World, d: Bridge, last?: Last) {
+    const answers = bridge.query(d, last).map(({ argv }) => {
+      const words = argv.join(" ");
+      if (words.endsWith("addr show dev br0"))
+        return world.bridge ? link("br0", world.bridge) : failed(1, 'Device "br0" does not exist.');
+      if (words.endsWith("addr show dev p1")) return link("p1", world.port ?? {});
+      if (words.includes("table all dev p1")) return said(world.routes ?? "ipv6\n");
+      if (words.includes("table all dev br0")) return said(world.passing ?? "ipv6\n");
+      if (words.includes("/run/systemd/netif/leases")) return said(world.lease ?? "");
+      return words.startsWith("cat") ? said("id\n") : said("");
+    });
+    return bridge.parse(answers, d, last);
+  }
+  type Last = Parameters<typeof bridge.remove>[1];
+  const taking = (more: object = {}) => declare({ ports: [{ name: "p1", takeAddresses: true }], ...more });
+  const plain = (more: object = {}) => declare({ ports: ["p1"], ...more });
+
+  /** What an apply of `taking` left. */
+  function left(d = taking()): Last {
+    const former = look(BEFORE, d);
+    const { facts } = look(TAKEN, d, { desired: d, former });
+    return { desired: d, former, facts: bridge.keep!(facts, former.facts) };
+  }
+
+  const TAKE = [
+    "ip -force -batch -",
+    "  link set dev p1 master br0",
+    "  link set dev p1 up",
+    "  addr replace 192.0.2.1/24 brd 192.0.2.255 dev br0",
+    "  addr replace 192.0.2.5/24 dev br0",
+    "  addr replace fd00::1/64 nodad dev br0",
+    "  addr flush dev p1 scope global",
+    "  route replace 0.0.0.0/0 via 192.0.2.9 proto 4 metric 5 dev br0",
+    "  route replace 10.9.0.0/16 via 192.0.2.9 table 77 proto 4 dev br0",
+    "  route replace ::/0 via fd00::9 proto 4 metric 30 pref medium dev br0",
+  ];
+  const GIVE = [
+    "ip -force -batch -",
+    "  link set dev p1 nomaster",
+    "  addr replace 192.0.2.1/24 brd 192.0.2.255 dev p1",
+    "  addr replace 192.0.2.5/24 label p1:x dev p1",
+    "  addr replace fd00::1/64 nodad dev p1",
+    "  addr change fd00::1/64 dev p1",
+    "  route replace 0.0.0.0/0 via 192.0.2.9 proto 4 metric 5 dev p1",
+    "  route replace 10.9.0.0/16 via 192.0.2.9 table 77 proto 4 dev p1",
+    "  route replace ::/0 via fd00::9 proto 4 metric 30 pref medium dev p1",
+  ];
+  const told = expect.stringMatching(/^sh -c .* sh p1 192.0.2.1 192.0.2.5$/);
+
+  test("create: all of it in one process, once the bridge is up; what is declared too is there then", () => {
+    const d = taking({ addresses: ["10.0.0.1/24", "192.0.2.1/24"] });
+    expect(text(bridge.ensure(d, look(BEFORE, d)))).toEqual([
+      expect.stringMatching(/^ip link add name br0 address \S+ type bridge$/),
+      "ip link set dev br0 up",
+      ...TAKE,
+      "ip -4 addr replace 10.0.0.1/24 brd + dev br0",
+    ]);
+  });
+
+  test("nothing is left to do, and what was taken is no drift", () => {
+    const seen = look(TAKEN, taking(), left());
+    expect(difference(taking(), seen.state!, Object.keys(taking()))).toEqual([]);
+    expect(bridge.ensure(taking(), seen, left())).toEqual([]);
+  });
+
+  test("drift: an address or a route is gone, or the port carries one again: all of it is taken again", () => {
+    const worlds: World[] = [
+      { ...TAKEN, bridge: bridged(OWN.slice(1)) },
+      { ...TAKEN, passing: ROUTES.replace(/^default.*\n/, "") },
+      { ...TAKEN, port: { master: "br0", addr_info: OWN.slice(0, 1) } },
+    ];
+    for (const world of worlds) {
+      const seen = look(world, taking(), left());
+      expect(difference(taking(), seen.state!, ["ports"])).toEqual([
+        "ports: p1 takeAddresses=true is missing",
+        "ports: p1 takeAddresses=false is there",
+      ]);
+      expect(text(bridge.ensure(taking(), seen, left()))).toEqual(TAKE);
+    }
+  });
+
+  test("remove, with the record alone too, but not where somebody has configured the link anew", () => {
+    const gone = ["ip link del dev br0 type bridge", told];
+    expect(text(bridge.remove(look(TAKEN, taking(), left()), left()))).toEqual([...GIVE, ...gone]);
+    const { facts: _, ...record } = left();
+    expect(text(bridge.remove(look(TAKEN, taking(), record), record))).toEqual([...GIVE, ...gone]);
+    expect(text(bridge.remove(look({}, taking(), record), record))).toEqual([...GIVE, told]);
+    const anew: World = { port: { addr_info: [address("192.0.2.77", 24)] } };
+    expect(bridge.remove(look(anew, taking(), record), record)).toEqual([]);
+  });
+
+  test("a port that leaves the program gets all back, but for what the bridge declares", () => {
+    const seen = (d: Bridge) => look(TAKEN, d, left());
+    expect(text(bridge.ensure(declare({}), seen(declare({})), left()))).toEqual([
+      ...GIVE,
+      "ip -6 addr del fd00::1/64 dev br0",
+      "ip -4 addr del 192.0.2.5/24 dev br0",
+      "ip -4 addr del 192.0.2.1/24 dev br0",
+      told,
+    ]);
+    const d = declare({ addresses: ["192.0.2.1/24"] });
+    const steps = text(bridge.ensure(d, seen(d), left()));
+    expect(steps).not.toContain("  addr replace 192.0.2.1/24 brd 192.0.2.255 dev p1");
+    expect(steps).not.toContain("ip -4 addr del 192.0.2.1/24 dev br0");
+    expect(steps).toContain("  addr replace 192.0.2.5/24 label p1:x dev p1");
+    // The way back.
+    const reached = { state: declare({}), facts: seen(declare({})).facts };
+    const back = bridge.ensure(taking(), reached, { desired: declare({}), former: seen(declare({})) });
+    expect(text(back)).toEqual(TAKE);
+  });
+
+  test("the field alone leaves only once the addresses are declared; the link still gets them back at the end", () => {
+    expect(() => bridge.ensure(plain(), look(TAKEN, plain(), left()), left())).toThrow(
+      "ports: without takeAddresses br0 has no claim to 192.0.2.1/24, 192.0.2.5/24, fd00::1/64 of p1: name them in addresses",
+    );
+    const d = plain({ addresses: ALL });
+    const seen = look(TAKEN, d, left());
+    expect(bridge.ensure(d, seen, left())).toEqual([]);
+    const next: Last = { desired: d, former: left().former, facts: seen.facts };
+    expect(text(bridge.remove(look(TAKEN, d, next), next)).slice(0, GIVE.length)).toEqual(GIVE);
+  });
+
+  test("the undo of a create, and of a port that comes to take", () => {
+    const before = look(BEFORE, taking());
+    const reached = { state: taking(), facts: before.facts };
+    const last = { desired: taking(), facts: before.facts, former: before };
+    expect(text(bridge.remove(reached, last))).toEqual([...GIVE, "ip link del dev br0 type bridge", told]);
+    const world: World = { ...BEFORE, bridge: bridged([]) };
+    const seen = look(world, taking(), { desired: declare({}), former: before });
+    const undo = bridge.ensure(
+      seen.state!,
+      { state: taking(), facts: seen.facts },
+      { ...last, former: seen },
+    );
+    expect(text(undo).slice(0, GIVE.length)).toEqual(GIVE);
+  });
+
+  test("refused by name: without it, by DHCP, routes of several ways", () => {
+    const told = (world: World, message: string | RegExp, d = taking()) =>
+      expect(() => bridge.ensure(d, look(world, d))).toThrow(message);
+    told(
+      BEFORE,
+      "ports: p1 carries 192.0.2.1/24, 192.0.2.5/24, fd00::1/64, which a port cannot keep: with takeAddresses: true",
+      plain(),
+    );
+    const recipe =
+      /DHCP=no, Address=192.0.2.1\/24.*Gateway=192.0.2.9.*dhcp4: false, addresses: \[192.0.2.1\/24.*to: default, via: "192.0.2.9"/;
+    const leased = { dynamic: true, valid_life_time: 900, preferred_life_time: 900 };
+    const dynamic = { port: { addr_info: [address("192.0.2.1", 24, leased)] }, routes: ROUTES };
+    told(dynamic, /p1 has its addresses by DHCP \(192.0.2.1\/24 has a lifetime\)/);
+    told(dynamic, recipe);
+    told({ ...BEFORE, lease: "/run/dhclient.p1.pid\n" }, /by DHCP \(there is \/run\/dhclient.p1.pid\)/);
+    told(
+      { ...BEFORE, routes: ROUTES.replace("proto 4 metric 5", "proto 16") },
+      /by DHCP \(its route to default/,
+    );
+    const ways = "default proto 4 nexthop via 192.0.2.9 weight 1 nexthop via 192.0.2.8 weight 1\nipv6\n";
+    told(
+      { ...BEFORE, routes: ways },
+      "ports: p1 has a route that cannot be taken over: default proto 4 nexthop",
+    );
+    // A router's advertisements come again on the bridge: what they gave goes along for its time.
+    const advertised = address("fd00::aa", 64, { ...leased, mngtmpaddr: true });
+    const d = taking();
+    const steps = text(bridge.ensure(d, look({ ...BEFORE, port: { addr_info: [...OWN, advertised] } }, d)));
+    expect(steps).toContain(
+      "  addr replace fd00::aa/64 nodad mngtmpaddr valid_lft 900 preferred_lft 900 dev br0",
+    );
+  });
+
+  test("at boot whatever the port carries then is taken, and what is known", () => {
+    const { facts } = bridge.boot!(taking(), look(TAKEN, taking(), left()).facts);
+    const steps = text(bridge.ensure(taking(), { facts }));
+    expect(steps.slice(0, 2)).toEqual([
+      expect.stringContaining("ip link add name br0"),
+      "ip link set dev br0 up",
+    ]);
+    expect(steps.join("\n")).toMatch(/addr show dev "\$1" scope global.*sh p1 br0 proto \(1\|2/s);
+    expect(steps.slice(-TAKE.length)).toEqual(TAKE);
+  });
+
+  test("it is no lockout while the address stays, or goes back", () => {
+    const way = { client: "192.0.2.9", clientPort: 5, server: "192.0.2.1", port: 22, links: ["br0", "p1"] };
+    const seen = look(TAKEN, taking(), left());
+    expect(bridge.exposure(seen, undefined)!.links).toContain("p1");
+    expect(bridge.lockout!(seen, undefined, way)).toBeUndefined();
+    expect(bridge.lockout!(seen, declare({}), way)).toBeUndefined();
+    expect(bridge.lockout!(look(BEFORE, taking()), taking(), { ...way, links: ["p1"] })).toBeUndefined();
+    expect(bridge.lockout!(seen, undefined, { ...way, server: "10.0.0.1" })).toMatch(
+      /br0, which is to be deleted/,
+    );
+  });
+
+  test.each([
+    [{ up: false }, "does not go with up: false"],
+    [{ vrf: "red" }, "does not go with vrf"],
+  ])("not with %j", (args, reason) => {
+    const ports = [{ name: "p1", takeAddresses: true }];
+    expect(problems(bridge, { name: "br0", up: true, ports, ...args })).toContainEqual({
+      property: "ports[0].takeAddresses",
+      reason: expect.stringContaining(reason),
+    });
+  });
 });

@@ -119,8 +119,8 @@ describe("a message names the field, the value and what is allowed", () => {
     [{ name: "br0", ports: [{ name: "eth0", pvid: 4095 }] }, /^ports\[0\].pvid: 4095: must be 1 to 4094$/],
     [{ name: "br0", ports: [{ name: "eth0", pvdi: 1 }] }, /^ports\[0\].pvdi: unknown field$/],
     [
-      { name: "br0", ports: [{ name: "eth0", takeAddresses: true }] },
-      /^ports\[0\].takeAddresses: true: takeAddresses is not supported yet/,
+      { name: "br0", ports: [{ name: "eth0", takeAddresses: "all" }] },
+      /^ports\[0\].takeAddresses: "all": must be true or false$/,
     ],
     [{ name: "br0", ports: [7] }, /^ports\[0\]: 7: must be a text, or an object with fields$/],
     [{ name: "br0", ports: ["eth 0"] }, /^ports\[0\]: "eth 0": is no interface name/],
