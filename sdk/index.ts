@@ -1,4 +1,10 @@
 export { Bridge, type BridgeArgs } from "./bridge";
+export {
+  type HttpRedirect,
+  type PublishedPort,
+  RoutedNetwork,
+  type RoutedNetworkArgs,
+} from "./components/routed-network";
 export { DhcpDns, type DhcpDnsArgs } from "./dhcp-dns";
 export type { Confirm, Connection, HostArgs, Probe, ProxyConnection, SshOptions } from "./host";
 export { KernelModules, type KernelModulesArgs } from "./kernel-modules";
