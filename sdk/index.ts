@@ -5,6 +5,12 @@ export {
   OverlappingSubnets,
   type OverlappingSubnetsArgs,
 } from "./components/overlapping-subnets";
+export {
+  type HttpRedirect,
+  type PublishedPort,
+  RoutedNetwork,
+  type RoutedNetworkArgs,
+} from "./components/routed-network";
 export { DhcpDns, type DhcpDnsArgs } from "./dhcp-dns";
 export type { Confirm, Connection, HostArgs, Probe, ProxyConnection, SshOptions } from "./host";
 export { KernelModules, type KernelModulesArgs } from "./kernel-modules";

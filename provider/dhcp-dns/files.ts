@@ -42,12 +42,12 @@ function configText(d: DhcpDns): string {
     ...(domain === undefined ? [] : [`domain=${domain}`, `local=/${domain}/`]),
     ...(upstreams === undefined ? [] : ["no-resolv"]),
     ...(upstreams ?? []).map((server) => `server=${server}`),
-    ...Object.entries(d.records ?? {}).flatMap(([name, addresses]) =>
-      addresses.map((address) => `host-record=${namesOf(name, domain)},${address}`),
-    ),
-    // Also while its guest is off.
+    // Also while the guest is off; and first, for an address is called by the first name that it has.
     ...(d.leases ?? []).flatMap(({ name, address }) =>
       name === undefined ? [] : [`host-record=${namesOf(name, domain)},${address}`],
+    ),
+    ...Object.entries(d.records ?? {}).flatMap(([name, addresses]) =>
+      addresses.map((address) => `host-record=${namesOf(name, domain)},${address}`),
     ),
     ...(ranges.length > 0 ? dhcpLines(d, total < MOST_LEASES ? total : MOST_LEASES) : []),
   ];

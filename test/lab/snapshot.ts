@@ -47,7 +47,8 @@ export function parseSnapshot(text: string): Snapshot {
     sysctls: Object.fromEntries(
       lines("sysctls")
         .map(sysctl)
-        .filter(([key]) => !key.endsWith("nf_conntrack_count")),
+        // The kernel makes the key for the first one that listens.
+        .filter(([key]) => !/(nf_conntrack_count|tcp_fastopen_key)$/.test(key)),
     ),
     files: [...lines("files"), ...lines("hashes")].sort(),
   };
