@@ -43,7 +43,7 @@ function sites(...names: readonly Name[]): string {
   });
   return program(
     vm,
-    `new OverlappingSubnets("sites", { ...host, addresses: ["192.168.2.1/24", "fd00:2::1/64"],
+    `new OverlappingSubnets("sites", { ...host, confirm: { when: "never" }, addresses: ["192.168.2.1/24", "fd00:2::1/64"],
        sites: ${JSON.stringify(Object.fromEntries(entries))} });`,
   );
 }
