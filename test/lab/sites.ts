@@ -169,7 +169,7 @@ ${sites
   .join("\n")}
 wait_for done ${sites.map((from) => `call-${from}.log`).join(" ")}
 ${sites.map((from) => `sed 's/^/${from} calls /' call-${from}.log`).join("\n")}
-for version in ipv4 ipv6; do conntrack -L -f $version -p tcp --orig-port-dst 8080 --state ESTABLISHED 2>/dev/null || :; done
+for version in ipv4 ipv6; do conntrack -L -f $version -p tcp --orig-port-src 4000 --state ESTABLISHED 2>/dev/null || :; done
 echo "failed: $(($(failed) - before))"
 touch stop
 wait

@@ -80,6 +80,7 @@ export const examples: readonly Example[] = [
       table: 100,
       interfaces: ["eth1", { name: "eth2", addresses: ["10.1.0.1/24"] }],
       routes,
+      exclusive: ["10.1.0.0/24"],
     },
   },
   {

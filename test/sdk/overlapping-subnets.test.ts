@@ -268,13 +268,14 @@ test("a site more, in the middle: its own children, and a line more in each part
   const [old, now] = [lines(before), lines(after)];
   expect(now.filter((line) => !old.includes(line))).toEqual([
     '"ct direction reply meta mark set ct original zone map { 100 : 100, 200 : 200, 150 : 150, 300 : 300 }"',
-    '"iifname @links ip daddr 192.168.6.0/24 dnat ip prefix to 192.168.2.0/24"',
-    '"iifname @links ip6 daddr fd00:6::/64 dnat ip6 prefix to fd00:2::/64"',
     '"ct original zone 150 ip saddr 192.168.2.0/24 snat ip prefix to 192.168.6.0/24"',
     '"ct original zone 150 ip6 saddr fd00:2::/64 snat ip6 prefix to fd00:6::/64"',
+    '"iifname @links ip daddr 192.168.6.0/24 dnat ip prefix to 192.168.2.0/24"',
+    '"iifname @links ip6 daddr fd00:6::/64 dnat ip6 prefix to fd00:2::/64"',
     '"192.168.6.0/24" : "150"',
     '"fd00:6::/64" : "150"',
     '"eth4" : "150"',
+    '"element": "eth4"',
   ]);
   expect(old.filter((line) => !now.includes(line))).toEqual([
     '"ct direction reply meta mark set ct original zone map { 100 : 100, 200 : 200, 300 : 300 }"',
