@@ -23,16 +23,14 @@ const MANAGERS = {
     name: (link: string) => `00-hostnet-${link}.network`,
     text: (link: string) => `[Match]\nName=${link}\n[Link]\nUnmanaged=yes\n`,
     reload: "networkctl reload",
+    gone: 'grep -qs ^ADMIN_STATE=unmanaged "/run/systemd/netif/links/$(cat "/sys/class/net/$2/ifindex")"',
   },
   NetworkManager: {
     folder: "NetworkManager/conf.d",
     name: (link: string) => `hostnet-${link}.conf`,
     text: (link: string) => `[keyfile]\nunmanaged-devices+=interface-name:=${link}\n`,
-    // It lets go a moment later, takes the addresses along and the link down, on which whoever moves it has just counted.
-    reload:
-      'a=/run/hostnet/$2.addresses; u=$(ip -o link show dev "$2" up); ip addr save dev "$2" >"$a"; nmcli general reload conf || exit; ' +
-      'until nmcli -g GENERAL.STATE device show "$2" | grep -q ^10; do [ $((n += 1)) -lt 50 ] && sleep 0.1 || break; done; ' +
-      'ip addr restore <"$a" 2>/dev/null; rm -f "$a"; [ -z "$u" ] || ip link set dev "$2" up',
+    reload: "nmcli general reload conf",
+    gone: 'nmcli -g GENERAL.STATE device show "$2" | grep -q ^10',
   },
 } as const;
 
@@ -76,26 +74,26 @@ export function parseManagers({ stdout }: Result): ManagedLinks {
   return new Map(lines);
 }
 
-const write = (link: string, { by, file }: Managed, path: string): Step => {
-  const { text, reload } = MANAGERS[by];
-  return {
-    argv: [
-      "sh",
-      "-c",
-      `umask 022; mkdir -p "\${1%/*}" && command cat >"$1" && { ${reload}; }`,
-      "sh",
-      path,
-      link,
-    ],
-    stdin: `${FROM}${file}\n${text(link)}`,
-  };
-};
+/** Either lets go a moment later, takes its addresses along, and the link down: on which whoever moves it has just counted. */
+const take = ({ reload, gone }: (typeof MANAGERS)[Managed["by"]]): string => `umask 022
+mkdir -p "\${1%/*}" && command cat >"$1" || exit
+a=/run/hostnet/$2.addresses u=$(ip -o link show dev "$2" up) n=0
+ip addr save dev "$2" >"$a"
+${reload} || exit
+until ${gone} || [ $((n += 1)) -gt 50 ]; do sleep 0.1; done
+ip addr restore <"$a" 2>/dev/null
+rm -f "$a"
+[ -z "$u" ] || ip link set dev "$2" up`;
+
+const write = (link: string, { by, file }: Managed, path: string): Step => ({
+  argv: ["sh", "-c", take(MANAGERS[by]), "sh", path, link],
+  stdin: `${FROM}${file}\n${MANAGERS[by].text(link)}`,
+});
 
 /** A manager that is there no more needs no word. */
-const remove = ({ by }: Managed, path: string): Step => {
-  const reload = by === "NetworkManager" ? "nmcli general reload conf" : MANAGERS[by].reload;
-  return { argv: ["sh", "-c", `[ ! -e "$1" ] || { rm "$1" && { ${reload} || :; }; }`, "sh", path] };
-};
+const remove = ({ by }: Managed, path: string): Step => ({
+  argv: ["sh", "-c", `[ ! -e "$1" ] || { rm "$1" && { ${MANAGERS[by].reload} || :; }; }`, "sh", path],
+});
 
 /** The link of the connection keeps its manager: its lease has to be renewed. Without knowing the way, any may be it. */
 const carries = (link: string, way: Way | undefined): boolean => !way || way.links.includes(link);
@@ -160,7 +158,6 @@ export const GIVE_ALL = (Object.keys(MANAGERS) as Managed["by"][])
     const files = ["/etc", "/run"]
       .map((root) => `${root}/${MANAGERS[by].folder}/${MANAGERS[by].name("*")}`)
       .join(" ");
-    const reload = by === "NetworkManager" ? "nmcli general reload conf" : MANAGERS[by].reload;
-    return `for f in ${files}; do [ ! -e "$f" ] || { rm "$f"; ${reload}; }; done`;
+    return `for f in ${files}; do [ ! -e "$f" ] || { rm "$f"; ${MANAGERS[by].reload}; }; done`;
   })
   .join("\n  ");

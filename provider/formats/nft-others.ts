@@ -1,3 +1,4 @@
+import { constants, gunzipSync } from "node:zlib";
 import type { Query } from "../kind";
 import { type Block, parseBody } from "./nft-block";
 import { matches, onlyValue, readRule, speaksOf, type Traffic } from "./nft-traffic";
@@ -29,14 +30,18 @@ export interface Admitted {
   readonly traffic: Traffic;
 }
 
-const LIST = `nft -s -t list ruleset 2>/dev/null | head -c 1000000
-for v in ip ip6; do
-  { read -r x <"/proc/net/\${v}_tables_names"; } 2>/dev/null || continue
-  for t in "\${v}tables-legacy-save" "\${v}tables-save"; do
-    ! command -v "$t" >/dev/null || { echo "legacy $v"; "$t" -t filter 2>/dev/null; break; }
+/** Characters of it at most, packed: a script may carry two hundred of them, and its answer is bounded. */
+const MOST = 24_000;
+
+const LIST = `{
+  nft -s -t list ruleset
+  for v in ip ip6; do
+    { read -r x <"/proc/net/\${v}_tables_names"; } || continue
+    for t in "\${v}tables-legacy-save" "\${v}tables-save"; do
+      ! command -v "$t" >/dev/null || { echo "legacy $v"; "$t" -t filter; break; }
+    done
   done
-done
-:`;
+} 2>/dev/null | gzip -c | base64 | head -c ${MOST}`;
 
 /** All chains of the host, without elements; those of the iptables of old only where it has any. */
 export const listOthers: Query = { argv: ["sh", "-c", LIST], free: true };
@@ -51,8 +56,9 @@ export const listBridged: Query = {
   free: true,
 };
 
-/** A table that cannot be read says nothing: unsure is no answer. */
-export function parseOthers(text: string): readonly Table[] {
+/** A table that cannot be read, or was cut off, says nothing: unsure is no answer. */
+export function parseOthers(packed: string): readonly Table[] {
+  const text = unpacked(packed);
   const begin = text.search(/^legacy ip6?$/m);
   const [ruleset, saved] = begin < 0 ? [text, ""] : [text.slice(0, begin), text.slice(begin)];
   const tables = [...ruleset.matchAll(/^table (\S+ \S+) \{[^\n]*\n([\s\S]*?)^\}/gm)].flatMap(
@@ -73,6 +79,15 @@ export function parseOthers(text: string): readonly Table[] {
       .filter((part) => part !== "")
       .map(parseSaved),
   ];
+}
+
+function unpacked(text: string): string {
+  try {
+    const options = { finishFlush: constants.Z_SYNC_FLUSH };
+    return gunzipSync(Buffer.from(text, "base64"), options).toString();
+  } catch {
+    return "";
+  }
 }
 
 export const chainsOf = (blocks: Iterable<Block>): ReadonlyMap<string, Chain> =>

@@ -171,7 +171,7 @@ remove() {
 gone() {
   rm -f ${FILES} $R/failed
   rmdir ${FOLDERS} 2>/dev/null
-  [ ! -e /run/systemd/units/invocation:hostnet-nft.service ] || { systemctl stop hostnet-nft hostnet; systemctl daemon-reload; }
+  [ ! -L /run/systemd/units/invocation:hostnet-nft.service ] || { systemctl stop hostnet-nft hostnet; systemctl daemon-reload; }
   rm -f /etc/hostnet/boot /etc/hostnet/remove-all
   rmdir /etc/hostnet 2>/dev/null
   :
@@ -200,7 +200,8 @@ export const INSTALL = block("boots", [
   "# Nothing of this boot is to be made.",
   "[ -e /run/hostnet/failed ] || true >/run/hostnet/failed",
   `put /etc/hostnet/boot ${quote(`# ${stamp}\n${RUNNER}`)} || return`,
-  "if [ -e /run/systemd/units/invocation:nftables.service ]; then",
+  // A link to an id, which is no file.
+  "if [ -L /run/systemd/units/invocation:nftables.service ]; then",
   "  systemctl daemon-reload 9>&- && systemctl start --no-block hostnet-nft 9>&-",
   "fi",
 ]);

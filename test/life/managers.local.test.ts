@@ -15,7 +15,7 @@ writeFileSync(
   `#!/bin/sh
 echo "networkctl $* $(cat /sys/class/net/e1/master/uevent 2>/dev/null | tail -n 1)" >>/run/asked
 f=/run/systemd/netif/links/$(cat /sys/class/net/e1/ifindex)
-if ls /etc/systemd/network/00-hostnet-e1.network /run/systemd/network/00-hostnet-e1.network >/dev/null 2>&1
+if [ -e /etc/systemd/network/00-hostnet-e1.network ] || [ -e /run/systemd/network/00-hostnet-e1.network ]
 then echo ADMIN_STATE=unmanaged >$f
 else printf 'ADMIN_STATE=configured\\nNETWORK_FILE=/etc/systemd/network/20-e1.network\\n' >$f; fi
 `,

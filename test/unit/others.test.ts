@@ -1,5 +1,6 @@
 // What other firewalls of the host do with what is accepted here: their rulesets as data (test/others).
 import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { bridge } from "../../provider/bridge";
 import type { Neighbours } from "../../provider/kind";
 import { nftTable } from "../../provider/nft-table";
@@ -19,7 +20,7 @@ const base = (hook: string, rules: string[], more: object = {}) => ({
   chains: { [hook]: { type: "filter", hook, priority: 0, policy: "drop", rules, ...more } },
 });
 const heard = (neighbours: Neighbours | undefined, stdout: string) =>
-  neighbours!.warnings({ code: 0, stdout, stderr: "" });
+  neighbours!.warnings({ code: 0, stdout: gzipSync(stdout).toString("base64"), stderr: "" });
 const forward = (rules: string[], stdout: string) => heard(table(base("forward", rules)), stdout);
 const input = (rules: string[], stdout: string) => heard(table(base("input", rules)), stdout);
 
@@ -182,4 +183,18 @@ test("a bridge whose frames pass docker's chain is told so, and what of the two 
   expect(heard(neighbours, done)).toEqual([]);
   // A table of ours that filters so is meant.
   expect(heard(neighbours, ruleset("docker-28.nft").replaceAll(/ip6? filter/g, "ip mine"))).toEqual([]);
+});
+
+test("what was cut off, or is no listing, says nothing; what stands before the cut does", () => {
+  const neighbours = table(base("forward", [LAN]))!;
+  const answer = (stdout: string) => neighbours.warnings({ code: 0, stdout, stderr: "" });
+  const many = Array.from(
+    { length: 3000 },
+    (_, n) => `table ip t${n * 7919} {\n\tchain c${n} {\n\t}\n}\n`,
+  ).join("");
+  const packed = gzipSync(ruleset("docker-28.nft") + many).toString("base64");
+  expect(packed.length).toBeGreaterThan(10_000);
+  expect(answer(packed.slice(0, 8001))).toHaveLength(1);
+  expect(answer(packed.slice(0, 100))).toEqual([]);
+  for (const odd of ["", "sh: gzip: not found", "AAAA"]) expect(answer(odd)).toEqual([]);
 });
