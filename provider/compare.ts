@@ -16,21 +16,26 @@ function plain(value: unknown): unknown {
 
 /** As `plain` sees them, without making anything: lists may be long. */
 export function same(a: unknown, b: unknown): boolean {
-  if (Object.is(a, b)) return true;
+  if (a === b) return true;
+  if (typeof a !== "object" && typeof b !== "object" && a !== undefined && b !== undefined) return false;
   if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b);
   if (Array.isArray(a) || Array.isArray(b))
     return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((v, n) => same(v, b[n]));
   if (!isRecord(a) || !isRecord(b)) return false;
-  const keys = Object.keys(a).filter((key) => a[key] !== undefined);
-  return (
-    keys.length === Object.keys(b).filter((key) => b[key] !== undefined).length &&
-    keys.every((key) => Object.hasOwn(b, key) && b[key] !== undefined && same(a[key], b[key]))
-  );
+  let size = 0;
+  for (const key in a) {
+    if (a[key] === undefined) continue;
+    if (!Object.hasOwn(b, key) || b[key] === undefined || !same(a[key], b[key])) return false;
+    size++;
+  }
+  for (const key in b) if (b[key] !== undefined) size--;
+  return size === 0;
 }
 
 function isNothing(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return value === undefined || value === null;
-  for (const key in value) if ((value as Fields)[key] !== undefined || Array.isArray(value)) return false;
+  if (Array.isArray(value)) return value.length === 0;
+  for (const key in value) if ((value as Fields)[key] !== undefined) return false;
   return true;
 }
 

@@ -227,8 +227,28 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
 const isHost = (key: string): boolean => HOST_KEYS.includes(key) || HIDDEN.includes(key) || key === "drift";
 const pick = (props: Props, wanted: (key: string) => boolean): Record<string, unknown> =>
   Object.fromEntries(Object.entries(props).filter(([key]) => wanted(key)));
-/** Pulumi takes no undefined, no Date, no Buffer, and says so only after the change was made. */
-const plain = (props: Props): Props => JSON.parse(JSON.stringify(props));
+/** Pulumi takes no undefined, and says so only after the change was made. What has none stays what it is: lists may be long. */
+const plain = (props: Props): Props => strip(props) as Props;
+
+function strip(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const items = value.map((inner) => strip(inner) ?? null);
+    return items.some((inner, n) => inner !== value[n]) ? items : value;
+  }
+  const given = value as Record<string, unknown>;
+  let copy: Record<string, unknown> | undefined;
+  for (const key in given) {
+    const inner = given[key];
+    const fit = typeof inner === "object" ? strip(inner) : inner;
+    if (inner !== undefined && fit === inner) continue;
+    copy ??= { ...given };
+    if (inner === undefined) delete copy[key];
+    else copy[key] = fit;
+  }
+  return copy ?? given;
+}
+
 const target = ({ connection }: Props): Props => (connection ?? {}) as Props;
 
 function stored<S extends z.ZodRawShape, F>(olds: Props): Stored<S, F> {

@@ -14,10 +14,14 @@ export function hasUnknown(value: unknown): boolean {
   return false;
 }
 
-const holds = (value: unknown, key: string): boolean =>
-  typeof value === "object" &&
-  value !== null &&
-  (Object.hasOwn(value, key) || Object.values(value).some((inner) => holds(inner, key)));
+function holds(value: unknown, key: string): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  for (const own in value) {
+    const inner = (value as Record<string, unknown>)[own];
+    if (own === key || (typeof inner === "object" && holds(inner, key))) return true;
+  }
+  return false;
+}
 
 export interface Parsed<S extends z.ZodRawShape> {
   /** Each field canonical, or raw where something in it is unknown or wrong. Absent fields are left out. */

@@ -90,9 +90,19 @@ const LONG = 64 * 1024;
  */
 export function abridged(desired: HostRecord["desired"]): HostRecord["desired"] {
   const { elements, ...rest } = desired;
-  if (typeof elements !== "object") return desired;
+  if (typeof elements !== "object" || elements === null) return desired;
+  const hash = hashes.get(elements) ?? hashOf(elements);
+  hashes.set(elements, hash);
+  return hash === "" ? desired : { ...rest, elements: hash };
+}
+
+/** Of lists that were met: it takes a while, and one change asks several times. */
+const hashes = new WeakMap<object, string>();
+
+/** "" for a short one. */
+function hashOf(elements: object): string {
   const text = JSON.stringify(elements);
-  return text.length > LONG ? { ...rest, elements: `sha256:${digest(text)}` } : desired;
+  return text.length > LONG ? `sha256:${digest(text)}` : "";
 }
 
 /** Files to write for a record; the copy in the other place goes, so that `persist` can change. */

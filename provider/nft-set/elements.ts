@@ -25,19 +25,21 @@ interface Entry {
 export const elements = z
   .union([z.array(item), z.record(z.string(), z.string())], "must be a list of elements, or a record")
   .transform((given, context): Elements => {
-    const texts = Array.isArray(given)
-      ? given.map((one, n) => [n, one] as const)
-      : Object.entries(given).map(([key, rest]) => [key, rest === "" ? key : recordText(key, rest)] as const);
     const entries: Entry[] = [];
-    for (const [at, one] of texts) {
+    const add = (at: PropertyKey, text: string) => {
       try {
-        entries.push({ at, ...entryOf(typeof one === "string" ? one : elementText(one)) });
+        entries.push({ at, ...entryOf(text) });
       } catch (error) {
         issue(context, (error as Error).message, given, [at]);
       }
-    }
+    };
+    if (Array.isArray(given))
+      for (const [n, one] of given.entries()) add(n, typeof one === "string" ? one : elementText(one));
+    else for (const key in given) add(key, given[key] === "" ? key : recordText(key, given[key]!));
     try {
-      return Object.fromEntries(merged(entries).map(({ key, rest }) => [key, rest]));
+      const found: Record<string, string> = {};
+      for (const { key, rest } of merged(entries)) found[key] = rest;
+      return found;
     } catch (error) {
       if (!(error instanceof Clash)) throw error;
       issue(context, error.message, given, [error.at]);
@@ -67,8 +69,39 @@ const recordText = (key: string, rest: string): string =>
 /** The bulk of long lists is addresses and nothing else: those go without the tokenizer. */
 const PLAIN = /^[\d.]+(\/\d+)?$|^[0-9a-fA-F.:]*:[0-9a-fA-F.:]*:[0-9a-fA-F.:]*(\/\d+)?$/;
 
+/** "10.0.0.1" or "10.0.0.0/8", as it is canonical: the bulk of long lists, read without regular expressions. */
+function plainIPv4(text: string): Range | undefined {
+  let [low, octet, digits, dots, at] = [0, 0, 0, 0, 0];
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= 48 && code <= 57) {
+      // A leading 0 could be octal.
+      if (digits > 0 && octet === 0) return undefined;
+      octet = octet * 10 + code - 48;
+      if (++digits > 3 || octet > 255) return undefined;
+    } else if (code === 46 || code === 47) {
+      if (digits === 0 || dots > 3) return undefined;
+      low = low * 256 + octet;
+      [octet, digits] = [0, 0];
+      if (code === 47) break;
+      dots++;
+    } else return undefined;
+  }
+  if (dots !== 3) return undefined;
+  if (at === text.length) {
+    if (digits === 0) return undefined;
+    const value = BigInt(low * 256 + octet);
+    return { domain: "ip", low: value, high: value };
+  }
+  const length = /^[1-9]$|^[12]\d$|^3[01]$/.test(text.slice(at + 1)) ? Number(text.slice(at + 1)) : undefined;
+  if (length === undefined || low % 2 ** (32 - length) !== 0) return undefined;
+  return { domain: "ip", low: BigInt(low), high: BigInt(low + 2 ** (32 - length) - 1) };
+}
+
 /** "10.0.0.0/8", "eth0 . 80 timeout 1h comment \"x\" : accept": one element in one spelling, as written or as listed. */
 export function entryOf(text: string, listed = false): Omit<Entry, "at"> {
+  const range = plainIPv4(text);
+  if (range) return { key: text, rest: "", range };
   if (PLAIN.test(text)) {
     const range = parseRange(text);
     return range ? { key: formatRange(range), rest: "", range } : { key: text.toLowerCase(), rest: "" };
@@ -149,11 +182,10 @@ export const isWide = (key: string): boolean =>
 
 /** Sorted; what overlaps or touches is one, so that what differs between two lists can be said exactly. */
 function merged(entries: readonly Entry[]): Entry[] {
-  const ranges = entries.filter((entry): entry is Entry & { range: Range } => entry.range !== undefined);
-  const touching = ranges.some(({ range }) => range.low !== range.high);
-  ranges.sort(({ range: a }, { range: b }) =>
-    a.domain === b.domain ? Number(a.low > b.low) - Number(a.low < b.low) : a.domain < b.domain ? -1 : 1,
+  const ranges = inOrder(
+    entries.filter((entry): entry is Entry & { range: Range } => entry.range !== undefined),
   );
+  const touching = ranges.some(({ range }) => range.low !== range.high);
   const result: (Entry & { range: Range })[] = [];
   for (const entry of ranges) {
     const before = result.at(-1);
@@ -180,6 +212,17 @@ function merged(entries: readonly Entry[]): Entry[] {
   }
   const words = [...others.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
   return [...result, ...words];
+}
+
+/** Numbers are compared much faster than BigInts, and say the same where they differ. */
+function inOrder<T extends { readonly range: Range }>(entries: readonly T[]): T[] {
+  const keyed = entries.map((entry) => ({ entry, domain: entry.range.domain, low: Number(entry.range.low) }));
+  const exactly = (a: Range, b: Range) => Number(a.low > b.low) - Number(a.low < b.low);
+  keyed.sort((a, b) => {
+    if (a.domain !== b.domain) return a.domain < b.domain ? -1 : 1;
+    return a.low - b.low || exactly(a.entry.range, b.entry.range);
+  });
+  return keyed.map(({ entry }) => entry);
 }
 
 function clash(one: Entry, other: Entry): Clash {

@@ -130,14 +130,18 @@ function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
   return [...add(d, lively && !interval ? stale : {}), ...command("delete", d, gone), ...add(d, added)];
 }
 
-const pick = (from: Elements, wanted: (key: string, rest: string) => boolean): Elements =>
-  Object.fromEntries(Object.entries(from).filter(([key, rest]) => wanted(key, rest)));
+/** Lists may be long: nothing is made of what is not picked. */
+function pick(from: Elements, wanted: (key: string, rest: string) => boolean): Elements {
+  const found: Record<string, string> = {};
+  for (const key in from) if (wanted(key, from[key]!)) found[key] = from[key]!;
+  return found;
+}
+
 const add = (d: NftSet, elements: Elements): string[] => command("add", d, elements);
 
 function command(verb: "add" | "delete", d: NftSet, elements: Elements): string[] {
-  const list = Object.entries(elements).map(([key, rest]) =>
-    printElement(key, verb === "add" ? rest : "", isMap(d)),
-  );
+  const list: string[] = [];
+  for (const key in elements) list.push(printElement(key, verb === "add" ? elements[key]! : "", isMap(d)));
   return list.length > 0 ? [`${verb} element ${d.family} ${d.table} ${d.name} { ${list.join(",\n")} }`] : [];
 }
 

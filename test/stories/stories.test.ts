@@ -305,7 +305,7 @@ test("hostnet:check: a typo in a rule fails the preview, on its place in the pro
     await project.ok(["preview"]);
     project.program(table("accept", "tcp dport 70000 accept"));
     expect(await project.fails("preview")).toMatch(
-      /chains\.forward\.rules\[2\]: Service out of range\s+tcp dport 70000 accept\s+\^{5}/,
+      /error: .*'guests': property chains\.forward\.rules\[2\] .*: Service out of range\s+tcp dport 70000 accept\s+\^{5}/,
     );
   }
   expect(await settled(host)).toEqual(before);

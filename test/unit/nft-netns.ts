@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { delimiter } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { difference } from "../../provider/compare";
 import { keyOf, parseBody, printBlock } from "../../provider/formats/nft-block";
 import type { Last, Observed, Result, Step } from "../../provider/kind";
@@ -169,4 +170,25 @@ export function desired(fields: NftTableFields): NftTable {
   const refused = nftTable.refine!(d);
   if (refused.length > 0) throw new Error(refused.map((p) => `${p.property}: ${p.reason}`).join("\n"));
   return d;
+}
+
+const lab = join("node_modules", ".cache", "pulumi-hostnet", "lab.json");
+
+/** A folder with an nft that is newer than this machine's, if test/lab/setup has unpacked one. */
+export const newerNft: string | undefined = existsSync(lab)
+  ? JSON.parse(readFileSync(lab, "utf8")).nft
+  : undefined;
+
+/** Suites of this folder once more, with the newer nft. */
+export function again(...suites: string[]): void {
+  if (newerNft === undefined) {
+    // Its name is what `npm test` tells of it.
+    test.skip("there is no newer nft: test/lab/setup unpacks one", () => {});
+    return;
+  }
+  jest.isolateModules(() => {
+    process.env.HOSTNET_NFT = newerNft;
+    for (const suite of suites) require(`./nft-${suite}.netns.test`);
+    delete process.env.HOSTNET_NFT;
+  });
 }

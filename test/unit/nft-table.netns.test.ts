@@ -574,11 +574,26 @@ describe("nft's errors, on the property that they are about", () => {
     expect(said({ text: "\nset s {\n type ipv4_adr\n}" })).toMatch(/^text: line 1: .*\n.*ipv4_adr/);
   });
 
-  test("what only the kernel refuses", () => {
-    const rules = ["accept", "masquerade"];
+  test("what only the kernel refuses, and then says of all that follows", () => {
+    const rules = ["accept", "masquerade", "tcp dport 22 accept", "drop"];
     expect(said({ chains: { input: { ...input, rules } } })).toMatch(
       /^chains\.input\.rules\[1\]: Could not process rule: .*\nmasquerade\n\^{10}$/,
     );
+  });
+
+  test("a chain, a value of a map, an object, each by its name", () => {
+    expect(said({ chains: { input: { ...input, priority: "dstnat" } } })).toMatch(
+      /^chains\.input: .*priority/,
+    );
+    const map = { type: "inet_service", value: "ipv4_addr", elements: ["22 : 10.0.0.1", "80 : ::1"] };
+    expect(said({ maps: { m: map } })).toMatch(/^maps\.m\.elements: .*\n80 : ::1\n {5}\^{3}$/);
+    expect(said({ limits: { l: { rate: "10/fortnight" } } })).toMatch(/^limits\.l: .*\n.*fortnight/);
+    expect(
+      said({
+        chains: { input: { ...input, rules: ["ip6 saddr @four drop"] } },
+        sets: { four: { type: "ipv4_addr" } },
+      }),
+    ).toMatch(/^chains\.input\.rules\[0\]: datatype mismatch.*\nip6 saddr @four drop\n +\^+$/);
   });
 
   test("nft that names no place is left as it is", () => {
