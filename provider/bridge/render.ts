@@ -154,8 +154,11 @@ function device(d: Bridge, state: Bridge | undefined, { machineId }: Facts): Ste
     const own = d.macAddress ?? stableMac(machineId, d.name);
     // An MTU from creation, or one that is set to what it is already, follows the ports; one that is changed stays.
     const other = d.mtu === 1500 ? ["mtu", "1499"] : [];
+    // A kernel without VLANs refuses to hear of them, even that there are to be none.
+    const plain = set.filter((word, n) => word !== "vlan_filtering" && set[n - 1] !== "vlan_filtering");
+    const given = d.vlanFiltering ? set : plain;
     return [
-      { argv: ["ip", "link", "add", "name", d.name, "address", own, ...other, "type", "bridge", ...set] },
+      { argv: ["ip", "link", "add", "name", d.name, "address", own, ...other, "type", "bridge", ...given] },
       ...(d.mtu ? [setLink(d.name, "mtu", String(d.mtu))] : []),
     ];
   }

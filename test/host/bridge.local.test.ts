@@ -1,6 +1,9 @@
 import { bridge } from "../../provider/bridge";
+import type { Bridge, BridgeFields } from "../../provider/bridge/args";
 import { lifecycle } from "../../provider/lifecycle";
+import { applied, obeysLaws } from "../lab-kinds/laws";
 import { LocalHost } from "../local-host";
+import { canonical } from "../unit/steps";
 
 const host = new LocalHost();
 const provider = lifecycle(bridge, host);
@@ -105,4 +108,36 @@ test("an address of others keeps its lifetime and label when the first one of it
   const shown = host.sh("ip addr show dev br1");
   expect(shown).toMatch(/192\.168\.4\.5\/24 .*br1:x\n +valid_lft (9\d\d|1000)sec/);
   await provider.delete("br1", next.outs);
+});
+
+describe("takeAddresses, cut after any step and run again it ends where one run ends, undone at what was before:", () => {
+  const desired = (raw: BridgeFields) => canonical<Bridge>(bridge, { up: true, ...raw });
+  const taking = { name: "p9", takeAddresses: true };
+  const full = desired({ name: "br9", ports: [taking], addresses: ["192.168.9.1/24"] });
+
+  beforeEach(() => {
+    // A link-local address of the bridge, which comes when it likes, is not the matter.
+    host.sh(`echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode
+      ip link add name p9 address 02:00:00:00:00:09 type veth peer name q9; ip link set dev q9 up; ip link set dev p9 up
+      ip addr add 192.168.9.1/24 brd + dev p9; ip addr add 192.168.9.2/24 label p9:x dev p9; ip addr add 10.9.0.1/32 dev p9
+      ip -6 addr add 2001:db8:9::1/64 nodad dev p9; ip -6 addr add 2001:db8:9::2/64 dev p9
+      ip route add default via 192.168.9.9 metric 7; ip route add 10.99.0.0/16 via 192.168.9.9 table 77
+      ip -6 route add default via 2001:db8:9::9 metric 30 dev p9
+      while ip -6 addr show tentative | grep -q inet6; do sleep 0.1; done`);
+  });
+  afterEach(() => {
+    host.sh("ip link del dev br9 2>/dev/null; ip link del dev p9");
+  });
+
+  test("a create", () => obeysLaws(host, bridge, { to: full }), 120_000);
+
+  test("a port that leaves", async () => {
+    const last = await applied(host, bridge, full);
+    await obeysLaws(host, bridge, { to: desired({ name: "br9" }), last });
+  }, 120_000);
+
+  test("a delete", async () => {
+    const last = await applied(host, bridge, full);
+    await obeysLaws(host, bridge, { last });
+  }, 120_000);
 });

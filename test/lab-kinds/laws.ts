@@ -20,10 +20,17 @@ function comparable(text: string): string {
   const one = links
     .split(/^\d+: /m)
     .map((link) =>
-      link.replace(/(valid|preferred)_lft \d+sec ?/g, "").replace(/promiscuity.* (?=numtxqueues)/, ""),
+      link
+        .replace(/(valid|preferred)_lft \d+sec ?/g, "")
+        .replace(/promiscuity.* (?=numtxqueues)/, "")
+        .replace(/ [a-z_]+_timer +[\d.]+| tso_max_size \d+/g, "")
+        // The carrier, which the kernel notes a moment later.
+        .replace(/NO-CARRIER,|,LOWER_UP| state [A-Z]+/g, ""),
     )
     .map((link) => (/ vrf table /.test(link) ? link.replace(/link\/ether \S+/, "") : link));
-  const lists = rest.map((list) => (list.startsWith("routes") ? list.split("\n").sort().join("\n") : list));
+  const lists = rest.map((list) =>
+    list.startsWith("routes") ? list.replaceAll(" linkdown", "").split("\n").sort().join("\n") : list,
+  );
   return [...one.sort(), ...lists].join("\n");
 }
 

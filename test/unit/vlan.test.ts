@@ -194,6 +194,15 @@ test("update-in-place: out of its VRF, and back again where the change fails", (
   ]);
 });
 
+test("update-in-place: an IPv6 address that leaves goes before the bounce, after which it may be gone", () => {
+  const { vrf: _, routes: __, ...out } = FULL;
+  expect(ensure({ ...out, addresses: ["10.1.0.1/24"] }, INSIDE, last(FULL))).toEqual([
+    "ip -6 addr del 2001:db8:1::1/64 dev v10",
+    "ip link set dev v10 nomaster",
+    "ip -6 addr replace 2001:db8:1::7/64 nodad dev v10",
+  ]);
+});
+
 const AGAIN = [
   "  link set dev v10 master blue",
   "  link set dev v10 up",
