@@ -55,7 +55,7 @@ for target in sys.argv[2:]:
     call.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     call.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) # no TIME_WAIT: it may run again at once
     call.bind(("${OWN[1]}" if ":" in target else "${OWN[0]}", 4000))
-    call.settimeout(10)
+    call.settimeout(5)
     try:
         call.connect((target, 8080))
         print(target, call.recv(80).decode().strip(), flush=True)
@@ -83,13 +83,13 @@ while not os.path.exists("end"):
 `;
 
 const WAIT = `
-wait_for() { # PATTERN FILE..., for 20 s at most
+wait_for() { # PATTERN FILE..., for a minute at most
   pattern=$1 tries=0
   shift
   for file in "$@"; do
     until grep -q "$pattern" "$file"; do
       tries=$((tries + 1))
-      [ $tries -lt 200 ] || { cat "$@"; exit 1; }
+      [ $tries -lt 600 ] || { cat "$@"; exit 1; }
       sleep 0.1
     done
   done
