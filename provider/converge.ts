@@ -1,32 +1,18 @@
 import { randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { type Claimant, changesOfClaims, refuseOtherValue, type SharedByKey } from "./claims";
-import { difference, same } from "./compare";
+import { difference } from "./compare";
 import { HostnetError, UnknownOutcome } from "./errors";
 import { confirmation, refuseLockout } from "./exposure";
 import { failure, requireTools, unconfirmed } from "./failure";
 import { newlyDeclared, remember, returning } from "./former";
-import type { Answer } from "./host/commit";
-import type { Change, ClaimFile, Confirm, File, Look, Plan } from "./host/plan";
-import {
-  abridged,
-  forgetAtBoot,
-  type HostRecord,
-  parseRecord,
-  parseShared,
-  recordQueries,
-  recordResults,
-  release,
-  removeRecord,
-  sharedQuery,
-  writeAtBoot,
-  writeRecord,
-} from "./host/records";
-import type { Greeting } from "./host/session";
+import type { Change, ClaimFile, Confirm, File } from "./host/plan";
+import { type HostRecord, release, removeRecord } from "./host/records";
 import type { HostArgs } from "./host-args";
-import type { Desired, Kind, Last, Neighbours, Observed, Query, Result, Step, Way } from "./kind";
-import { contested, handed, handingOver, lookAtManagers, type ManagedLinks, parseManagers } from "./managers";
-import { answers, memorize, recall } from "./memory";
+import type { Desired, Kind, Last, Observed, Result, Step } from "./kind";
+import { type Host, Looking, type Seen } from "./look";
+import { contested } from "./managers";
+import { inherited, Notes } from "./notes";
 import {
   inherits,
   ours,
@@ -35,16 +21,6 @@ import {
   requireMachine,
   requireUnchanged,
 } from "./ownership";
-import { version } from "./version";
-
-/** The one seam to the host: takes a plan, gives its outcome. */
-export interface Host {
-  /** "root@10.0.0.5", for messages. */
-  readonly label: string;
-  submit(plan: Plan): Promise<Answer>;
-  /** Whom the session is with. */
-  greet(): Promise<Greeting>;
-}
 
 /** What the state keeps beside the fields, in the hidden output `__last`. */
 export interface Stored<S extends z.ZodRawShape, F> extends Last<S, F> {
@@ -63,27 +39,6 @@ export interface Options {
   readonly confirm?: HostArgs["confirm"];
 }
 
-interface Met {
-  readonly queries: readonly Query[];
-  readonly look: Look;
-  readonly greeting: Greeting;
-}
-
-interface Seen<S extends z.ZodRawShape, F> {
-  readonly observed: Observed<S, F>;
-  readonly record?: HostRecord;
-  /** The record lies where it outlives a reboot. */
-  readonly persistent: boolean;
-  readonly shared: SharedByKey;
-  readonly queries: readonly Query[];
-  readonly guard: string;
-  readonly machineId: string;
-  readonly way?: Way;
-  /** Who else configures its members. */
-  readonly links: ManagedLinks;
-  readonly warnings: readonly string[];
-}
-
 /** What a create or an update comes to. */
 interface Made<S extends z.ZodRawShape, F> {
   readonly stored: Stored<S, F>;
@@ -94,28 +49,29 @@ interface Made<S extends z.ZodRawShape, F> {
 
 /** One object of one kind on one host: look, decide, converge, look again. */
 export class Convergence<S extends z.ZodRawShape, F> {
-  /** The look is left out for what the last apply left, once: unless that turns out to be so, the host is looked at. */
-  private remembers = true;
-  private remembered = false;
-  /** What a change that was decided so has met instead. */
-  private met: Met | undefined;
+  private readonly looking: Looking<S, F>;
+  private readonly notes: Notes<S, F>;
 
   constructor(
     private readonly kind: Kind<S, F>,
     private readonly host: Host,
     private readonly options: Options,
-  ) {}
+  ) {
+    const label = (desired: Desired<S>) => this.label("look at", desired);
+    this.looking = new Looking(kind, host, options.persist, label);
+    this.notes = new Notes(kind, options.persist);
+  }
 
   async create(desired: Desired<S>): Promise<Made<S, F>> {
     return this.insist(async () => {
-      let seen = await this.look(desired);
+      let seen = await this.looking.look(desired);
       const { record } = seen;
       const incarnation = randomBytes(8).toString("hex");
       const machineId = seen.machineId;
       if (record) {
         if (!inherits(record, this.options.owner)) refuseForeignRecord(record);
         const last = inherited<S, F>(record);
-        seen = await this.look(desired, last);
+        seen = await this.looking.look(desired, last);
         return this.apply(desired, seen, { ...last, incarnation, machineId, adopted: record.adopted }, last);
       }
       const { state, facts, rest, broken = [] } = seen.observed;
@@ -131,7 +87,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   async update(desired: Desired<S>, stored: Stored<S, F>): Promise<Made<S, F>> {
     return this.insist(async () => {
-      const seen = (await this.recall(desired, stored)) ?? (await this.look(desired, stored));
+      const seen = (await this.looking.recall(desired, stored)) ?? (await this.looking.look(desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
       this.requireOurs(seen, stored);
       const former = remember(stored.former, seen.observed, newlyDeclared(desired, stored.desired));
@@ -141,7 +97,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   async read(stored: Stored<S, F>) {
     const neighbours = this.kind.neighbours?.(stored.desired);
-    const seen = await this.insist(() => this.look(stored.desired, stored, neighbours));
+    const seen = await this.insist(() => this.looking.look(stored.desired, stored, neighbours));
     requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
     const { observed, record } = seen;
     const present = observed.state !== undefined && !(this.kind.setting && !record);
@@ -160,7 +116,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
 
   async delete(stored: Stored<S, F>): Promise<void> {
     return this.insist(async () => {
-      const seen = (await this.recall(undefined, stored)) ?? (await this.look(stored.desired, stored));
+      const seen =
+        (await this.looking.recall(undefined, stored)) ?? (await this.looking.look(stored.desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
       const { observed, record } = seen;
       // A successor owns the object: it moved, or was replaced the other way round. Nothing of it is ours.
@@ -180,7 +137,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       }
       const before = { ...observed, shared: formers(seen.shared) };
       const steps = back ? this.kind.ensure(back, before, stored) : this.kind.remove(before, stored);
-      const { around, back: undone } = this.handingOver(seen, undefined, stored);
+      const { around, back: undone } = this.looking.handingOver(seen, undefined, stored);
       const results = await this.act("delete", stored.desired, seen, {
         confirm: this.checkpoint(seen, back),
         seconds: this.kind.patience?.(observed),
@@ -190,7 +147,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
         after: this.kind.query(stored.desired, stored),
         record: removeRecord(this.kind.name, this.kind.id(stored.desired)),
         undo: observed.state ? undone(this.undo(observed, back, stored)) : [],
-        restore: record ? this.write(record) : [],
+        restore: record ? this.notes.write(record) : [],
       });
       const after = this.kind.parse(results, stored.desired, stored);
       if (!back && !this.kind.setting && after.state !== undefined) {
@@ -212,7 +169,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     const claimant = this.refuseOthers(desired, seen, next.incarnation);
     const before = { ...observed, shared: formers(seen.shared) };
     const target = this.kind.whole ? desired : { ...returning(desired, last, next.former), ...desired };
-    const { around, back } = this.handingOver(seen, desired, last);
+    const { around, back } = this.looking.handingOver(seen, desired, last);
     const steps = around(this.kind.ensure(target, before, last));
     const wanted = this.kind.claims?.(desired, before) ?? {};
     const { claims, unclaim } = changesOfClaims(wanted, seen.shared, claimant);
@@ -226,26 +183,24 @@ export class Convergence<S extends z.ZodRawShape, F> {
       desired,
       former: next.former as unknown as Record<string, unknown>,
     };
-    const noteStands =
-      same(record, json({ ...noted, desired: abridged(desired) })) &&
-      seen.persistent === this.options.persist;
-    const settled = steps.length === 0 && claims.length === 0 && noteStands;
+    const settled =
+      steps.length === 0 && claims.length === 0 && this.notes.stands(noted, record, seen.persistent);
     const known = ours(record, next.incarnation) && seen.persistent === this.options.persist;
     const undo = back(this.undo(before, target, next));
-    const restore = record ? this.write(record) : removeRecord(noted.kind, noted.id);
-    if (settled && this.remembered) throw new Missed("nobody has looked yet");
+    const restore = record ? this.notes.write(record) : removeRecord(noted.kind, noted.id);
+    if (settled && this.looking.remembered) throw new Missed("nobody has looked yet");
     const after = this.kind.query(desired, { desired, former: next.former }, true);
-    const beside = this.beside(desired, undefined, this.kind.neighbours?.(desired));
+    const beside = this.looking.beside(desired, undefined, this.kind.neighbours?.(desired));
     const answers = settled
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
           confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
           seconds: this.kind.patience?.(observed),
           claims,
-          intent: known ? [] : this.write({ ...noted, changing: true }),
+          intent: known ? [] : this.notes.write({ ...noted, changing: true }),
           steps,
           after: [...after, ...beside.queries],
-          record: this.keep(noted, { ...before, shared: Object.fromEntries(found) }, seen.way),
+          record: this.notes.keep(noted, { ...before, shared: Object.fromEntries(found) }, seen.way),
           undo,
           restore,
         });
@@ -260,44 +215,20 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const end = await this.takeBack(
         desired,
         undo,
-        record ? this.formerly(record, before, seen.way) : restore,
+        record ? this.notes.formerly(record, before, seen.way) : restore,
         unclaim,
       );
       throw new HostnetError(
         `every step succeeded, but the host does not show it: ${wrong.join("; ")}\n${end}`,
       );
     }
-    const memory = results ? this.memorize(noted, after, results) : next.memory;
+    const memory = results ? this.notes.memorize(noted, after, results) : next.memory;
     const warnings = answers && beside.read(answers.slice(after.length), seen.way).warnings;
     return {
       stored: { ...next, desired, facts: kept, memory },
       observed: { ...reached, facts: kept },
       warnings,
     };
-  }
-
-  /** The record as it was just written, and the look after the change. */
-  private memorize(noted: HostRecord, after: readonly Query[], results: readonly Result[]) {
-    const records = recordResults(this.write(noted));
-    return memorize([...recordQueries(noted.kind, noted.id), ...after], [...records, ...results]);
-  }
-
-  /** Settings that others share have to be looked at, and so have members that are to be given back. */
-  private async recall(wanted: Desired<S> | undefined, last: Stored<S, F>): Promise<Seen<S, F> | undefined> {
-    const desired = wanted ?? last.desired;
-    const claims = { ...this.kind.claims?.(last.desired), ...this.kind.claims?.(desired) };
-    const stay = wanted ? this.members(wanted) : [];
-    const leaving = this.members(last.desired).some((link) => !stay.includes(link));
-    if (!this.remembers || leaving || Object.keys(claims).length > 0) return undefined;
-    this.remembers = false;
-    const records = recordQueries(this.kind.name, this.kind.id(desired));
-    const memory = recall(last.memory, [...records, ...this.kind.query(desired, last)]);
-    if (!memory) return undefined;
-    const { machineId, way } = await this.host.greet();
-    const seen = this.seen(memory.results, memory, desired, last, { machineId, way });
-    if (stay.length > 0 && seen.persistent !== this.options.persist) return undefined;
-    this.remembered = true;
-    return seen;
   }
 
   /** A change that the host took and did not keep: undone like one that failed, each step of it, whatever the others do. */
@@ -307,7 +238,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     restore: readonly File[],
     claims: readonly ClaimFile[],
   ): Promise<string> {
-    const seen = await this.look(desired);
+    const seen = await this.looking.look(desired);
     const seconds = this.kind.patience?.(seen.observed);
     const change = { claims, intent: [], steps: undo, after: [], record: restore, undo, restore, seconds };
     try {
@@ -363,111 +294,6 @@ export class Convergence<S extends z.ZodRawShape, F> {
     return claimant;
   }
 
-  private write(record: HostRecord) {
-    return writeRecord(record, this.options.persist, version);
-  }
-
-  /** The record, and what makes the object again after a boot; of a long list that only the host knows, that stays as it is. */
-  private keep(record: HostRecord, { facts, shared }: Observed<S, F>, way?: Way): readonly File[] {
-    const { boot, name } = this.kind;
-    const files = this.write(record);
-    if (!boot) return files;
-    if (!this.options.persist) return [...files, forgetAtBoot(name, record.id)];
-    const last = inherited<S, F>(record);
-    if (last.desired !== record.desired) return files;
-    const then = boot(last.desired, facts);
-    const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
-    const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
-    return [...files, writeAtBoot(record, { ...then, steps, undo }, way?.port)];
-  }
-
-  /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */
-  private formerly(record: HostRecord, before: Observed<S, F>, way?: Way): readonly File[] {
-    try {
-      return this.keep(record, before, way);
-    } catch (error) {
-      if (!(error instanceof HostnetError)) throw error;
-      return [...this.write(record), forgetAtBoot(record.kind, record.id)];
-    }
-  }
-
-  private members(d: Desired<S>): readonly string[] {
-    return this.kind.members?.(d) ?? [];
-  }
-
-  /** Members come, stay or go; all of them go without an `after`. */
-  private handingOver({ links, way }: Seen<S, F>, after: Desired<S> | undefined, last?: Last<S, F>) {
-    const members = {
-      before: last ? this.members(last.desired) : [],
-      after: after ? this.members(after) : [],
-    };
-    return handingOver(links, members, way, this.options.persist);
-  }
-
-  /** What is asked beside the object itself: who else configures its members, and what others do to it. */
-  private beside(desired: Desired<S>, last?: Last<S, F>, neighbours?: Neighbours) {
-    const now = this.members(desired);
-    const members = [...new Set([...now, ...(last ? this.members(last.desired) : [])])];
-    const managers = members.length > 0 ? [lookAtManagers(members)] : [];
-    return {
-      queries: [...managers, ...(neighbours ? [neighbours.query] : [])],
-      read: (results: readonly Result[], way?: Way): Pick<Seen<S, F>, "links" | "warnings"> => {
-        const links: ManagedLinks = managers.length > 0 ? parseManagers(results[0]!) : new Map();
-        const own = new Map([...links].filter(([link]) => now.includes(link)));
-        return { links, warnings: [...handed(own, way), ...(neighbours?.warnings(results.at(-1)!) ?? [])] };
-      },
-    };
-  }
-
-  private async look(desired: Desired<S>, last?: Last<S, F>, neighbours?: Neighbours): Promise<Seen<S, F>> {
-    const { name } = this.kind;
-    const id = this.kind.id(desired);
-    const records = recordQueries(name, id);
-    const own = this.kind.query(desired, last);
-    const claimed = { ...(last && this.kind.claims?.(last.desired)), ...this.kind.claims?.(desired) };
-    const keys = Object.keys(claimed);
-    const asked = [...records, ...own, ...keys.map(sharedQuery)];
-    const beside = this.beside(desired, last, neighbours);
-    const queries = [...asked, ...beside.queries];
-    const { outcome, greeting } =
-      this.meet(queries) ?? (await this.host.submit({ label: this.label("look at", desired), queries }));
-    if (outcome.type !== "looked") throw new HostnetError("the host's answer is not whole");
-    requireTools(queries, outcome.results);
-    const results = outcome.results.slice(0, asked.length);
-    const seen = this.seen(results, { queries, guard: outcome.guard }, desired, last, greeting, keys);
-    return { ...seen, ...beside.read(outcome.results.slice(asked.length), greeting.way) };
-  }
-
-  /** The answer to the same questions, once. */
-  private meet(queries: readonly Query[]) {
-    const { met } = this;
-    this.met = undefined;
-    const results = met && answers(met.queries, met.look.results, queries);
-    return results && { outcome: { type: "looked" as const, ...results }, greeting: met.greeting };
-  }
-
-  private seen(
-    results: readonly Result[],
-    asked: Pick<Seen<S, F>, "queries" | "guard">,
-    desired: Desired<S>,
-    last: Last<S, F> | undefined,
-    { machineId, way }: Pick<Greeting, "machineId" | "way">,
-    keys: readonly string[] = [],
-  ): Seen<S, F> {
-    const [first, from] = [2, results.length - keys.length];
-    return {
-      ...asked,
-      persistent: results[0]!.code === 0,
-      record: parseRecord(results.slice(0, first), `${this.kind.name} "${this.kind.id(desired)}"`),
-      observed: this.kind.parse(results.slice(first, from), desired, last),
-      shared: new Map(keys.map((key, n) => [key, parseShared(results[from + n]!, key)])),
-      links: new Map(),
-      warnings: [],
-      machineId,
-      way,
-    };
-  }
-
   private async act(
     verb: string,
     desired: Desired<S>,
@@ -475,10 +301,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
     change: Omit<Change, "guard">,
   ) {
     const label = this.label(verb, desired);
-    const unseen = this.remembered || undefined;
+    const unseen = this.looking.remembered || undefined;
     const answer = await this.host.submit({ label, queries, change: { ...change, guard, unseen } });
     const { outcome, crowded, greeting } = answer;
-    if (outcome.type === "missed" && outcome.look) this.met = { queries, look: outcome.look, greeting };
+    if (outcome.type === "missed" && outcome.look)
+      this.looking.meet({ queries, look: outcome.look, greeting });
     if (outcome.type === "done") {
       requireTools(change.after, outcome.results);
       return outcome.results;
@@ -504,8 +331,8 @@ export class Convergence<S extends z.ZodRawShape, F> {
       return await attempt();
     } catch (error) {
       // What was remembered is no reason to refuse anything: only the host is.
-      if (this.remembered && !(error instanceof Failed)) {
-        this.remembered = false;
+      if (this.looking.remembered && !(error instanceof Failed)) {
+        this.looking.remembered = false;
         return this.insist(attempt);
       }
       // Each round lets at least one of those that came together through, so it ends.
@@ -520,14 +347,5 @@ class Missed extends HostnetError {}
 class Failed extends HostnetError {}
 class Crowded extends HostnetError {}
 
-function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<S, F> {
-  const { elements, ...rest } = record.desired;
-  // Of a long list the record has but the hash: what there is, is all that is known of it.
-  const desired = typeof elements === "string" ? rest : record.desired;
-  return { desired: desired as Desired<S>, former: record.former as unknown as Observed<S, F> };
-}
-
 const formers = (shared: SharedByKey) =>
   Object.fromEntries([...shared].map(([key, { former }]) => [key, former]));
-
-const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));

@@ -1,9 +1,9 @@
-import type { Host } from "./converge";
 import { Commit, type Sessions } from "./host/commit";
 import { type Configuration, Hosts as Pool } from "./host/pool";
 import type { Target } from "./host/target";
 import type { HostArgs } from "./host-args";
 import type { Hosts } from "./lifecycle";
+import type { Host } from "./look";
 import { Trials } from "./trials";
 
 const CREDENTIALS = ["privateKey", "privateKeyPassword", "password", "sudoPassword"] as const;

@@ -1,9 +1,10 @@
 import type { z } from "zod";
 import { changed, same } from "./compare";
-import { Convergence, type Host, type Stored } from "./converge";
+import { Convergence, type Stored } from "./converge";
 import { HostnetError } from "./errors";
 import { HOST_KEYS, type HostArgs, hostSchema } from "./host-args";
 import type { Desired, Kind, Observed } from "./kind";
+import type { Host } from "./look";
 import { hasUnknown, parseFields } from "./schema";
 import { byHost, type Trials } from "./trials";
 

@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
-import type { Host } from "./converge";
 import { HostnetError } from "./errors";
 import { requireTools } from "./failure";
 import { type NftError, nftErrors } from "./formats/nft-error";
 import { everywhere, isDoubtful, isKernels, prepared, unjudged } from "./formats/nft-trial";
 import type { Problem, Result, Trial } from "./kind";
+import type { Host } from "./look";
 
 type Ask = (batch: string) => Promise<Result>;
 

@@ -1,0 +1,73 @@
+import type { z } from "zod";
+import { same } from "./compare";
+import { HostnetError } from "./errors";
+import type { File } from "./host/plan";
+import {
+  abridged,
+  forgetAtBoot,
+  type HostRecord,
+  recordQueries,
+  recordResults,
+  writeAtBoot,
+  writeRecord,
+} from "./host/records";
+import type { Kind, Last, Observed, Query, Result, Way } from "./kind";
+import { memorize } from "./memory";
+import { version } from "./version";
+
+/** What is written on the host about an object of a kind: its record, and what makes it again after a boot. */
+export class Notes<S extends z.ZodRawShape, F> {
+  constructor(
+    private readonly kind: Kind<S, F>,
+    private readonly persist: boolean,
+  ) {}
+
+  write(record: HostRecord): readonly File[] {
+    return writeRecord(record, this.persist, version);
+  }
+
+  /** Whether the host has this record, in its place. */
+  stands(noted: HostRecord, record: HostRecord | undefined, persistent: boolean): boolean {
+    return persistent === this.persist && same(record, json({ ...noted, desired: abridged(noted.desired) }));
+  }
+
+  /** With what runs at boot; of a long list that only the host knows, that stays as it is. */
+  keep(record: HostRecord, { facts, shared }: Observed<S, F>, way?: Way): readonly File[] {
+    const { boot, name } = this.kind;
+    const files = this.write(record);
+    if (!boot) return files;
+    if (!this.persist) return [...files, forgetAtBoot(name, record.id)];
+    const last = inherited<S, F>(record);
+    if (last.desired !== record.desired) return files;
+    const then = boot(last.desired, facts);
+    const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
+    const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
+    return [...files, writeAtBoot(record, { ...then, steps, undo }, way?.port)];
+  }
+
+  /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */
+  formerly(record: HostRecord, before: Observed<S, F>, way?: Way): readonly File[] {
+    try {
+      return this.keep(record, before, way);
+    } catch (error) {
+      if (!(error instanceof HostnetError)) throw error;
+      return [...this.write(record), forgetAtBoot(record.kind, record.id)];
+    }
+  }
+
+  /** The record as it was just written, and the look after the change: for the state. */
+  memorize(noted: HostRecord, after: readonly Query[], results: readonly Result[]): string | undefined {
+    const records = recordResults(this.write(noted));
+    return memorize([...recordQueries(noted.kind, noted.id), ...after], [...records, ...results]);
+  }
+}
+
+/** What a record tells of the last apply. */
+export function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<S, F> {
+  const { elements, ...rest } = record.desired;
+  // Of a long list the record has but the hash: what there is, is all that is known of it.
+  const desired = typeof elements === "string" ? rest : record.desired;
+  return { desired: desired as Last<S, F>["desired"], former: record.former as unknown as Observed<S, F> };
+}
+
+const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));
