@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
+import { transaction } from "../formats/nft-batch";
 import { type Collection, collectionHead } from "../formats/nft-collection";
 import { parseRange } from "../formats/nft-range";
 import type { Boot, Last, Observed, Step } from "../kind";
@@ -9,12 +10,6 @@ import { type Facts, flagsIn, HEAD, tableHolds } from "./parse";
 
 type Shape = typeof schema.shape;
 type Seen = Observed<Shape, Facts>;
-
-/** One transaction: all of it or nothing, and no packet meets a half of it. */
-const transaction = (lines: readonly string[]): Step => ({
-  argv: ["env", "TZ=UTC", "nft", "-f", "-"],
-  stdin: lines.map((line) => `${line}\n`).join(""),
-});
 
 export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
   const kept = d.elements ?? state?.elements ?? {};

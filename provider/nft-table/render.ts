@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
 import { mentions, references } from "../formats/nft";
+import { transaction } from "../formats/nft-batch";
 import type { Block } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
@@ -11,12 +12,6 @@ import type { Facts } from "./parse";
 
 type Shape = typeof schema.shape;
 type Seen = Observed<Shape, Facts>;
-
-/** One transaction: all of it or nothing, and no packet meets a half of it. */
-const transaction = (lines: readonly string[]): Step => ({
-  argv: ["env", "TZ=UTC", "nft", "-f", "-"],
-  stdin: lines.map((line) => `${line}\n`).join(""),
-});
 
 export function ensure(
   d: NftTable,
