@@ -96,8 +96,13 @@ export interface Boot<F> {
    * transaction, before the network is up.
    */
   readonly table?: string;
-  /** A line of nft that stands in for the table where its text cannot be loaded; `$ssh` is the port of the way in. */
+  /**
+   * A line of nft: what drops the object's traffic as long as it is not there. For a table, where its text cannot be loaded;
+   * `$ssh` is the port of the way in. For anything else, from the beginning, until its last step takes it away.
+   */
   readonly closed?: string;
+  /** "ruleset": an emptied ruleset takes it along. "late": it needs libvirt. Both are put in place whenever its link appears. */
+  readonly when?: "ruleset" | "late";
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
   /** What prints the text on the host, where it is too long to be sent with every change. */

@@ -6,8 +6,8 @@ export type NwFilterBindingArgs = Args<NwFilterBindingFields>;
 
 /**
  * Puts a filter of libvirt in front of a port of a bridge, whoever made the port. A change of the filter or of its
- * parameters leaves no moment without it. libvirt forgets its bindings when the host boots: `refresh` shows that one is
- * missing, `up` makes it again once the port is there.
+ * parameters leaves no moment without it. libvirt forgets its bindings when the host boots: the port is closed until it
+ * is there and has its filter again (needs systemd; without it, `refresh` shows what is missing).
  *
  * ```ts
  * new NwFilterBinding("web", { ...host, portDev: "tap0", macAddress: "52:54:00:00:00:05",

@@ -126,10 +126,18 @@ export function convergeAddresses(
   const kept = [...new Set([...facts.addresses, ...wanted])].filter((a) => !stale.includes(a));
   const lost = (a: string) =>
     (bounced && six(a) && !missing.includes(a)) || stale.some((s) => !six(s) && sameSubnet(s, a));
+  // On the way back a primary address is missing that was there before its secondaries: it comes before them again.
+  const order = facts.addresses.filter((a) => !six(a) && wanted.includes(a));
+  const late = order.filter(
+    (a, n) => there.includes(a) && order.slice(0, n).some((m) => missing.includes(m) && sameSubnet(m, a)),
+  );
   return [
+    ...late.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
     ...stale.filter((a) => !(bounced && six(a))).map((a) => deleteAddress(a, name)),
-    ...kept.filter(lost).flatMap((a) => (wanted.includes(a) ? addAddress(a, name) : putBack(a, name, facts))),
+    ...kept
+      .filter((a) => late.includes(a) || lost(a))
+      .flatMap((a) => (wanted.includes(a) ? addAddress(a, name) : putBack(a, name, facts))),
   ];
 }
 

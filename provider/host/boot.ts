@@ -9,15 +9,16 @@ import { block, command, guarded, quote } from "./shell";
  * What makes the objects again after a boot lies on the host, a file for each, and needs nothing of ours but a shell:
  *
  *   /etc/hostnet/boot.d/*   functions of one object: `text`, of nft, or `make`; and `undo`
- *   /etc/hostnet/boot       runs them: `tables` before the network is up, `links` when links are there; `remove`
+ *   /etc/hostnet/boot       runs them: `tables` before the network is up, `links` when links are there, `late`; `remove`
  *   hostnet-nft.service     the first, also when nftables is restarted or reloaded, which empties the ruleset
  *   hostnet.service         the second
+ *   hostnet-late.service    what needs libvirt, and what had no link yet: after libvirt, and whenever a link appears
  *
  * They come with the first object that is to persist, and go with the last.
  */
 export const FOLDER = "/etc/hostnet/boot.d";
 
-export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed" | "listing"> {
+export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed" | "when" | "listing"> {
   readonly steps: readonly Step[];
   readonly undo: readonly Step[];
 }
@@ -27,12 +28,12 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   const order = String(boot.order).padStart(2, "0");
   const head = (kind: string, key: string) => `# ${kind} ${key} ${label.replace(/\s+/g, " ")}\n`;
   const undone = block("undo", boot.undo.map(run));
-  if (boot.table === undefined) {
-    const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
-    return { path, text: `${head("link", order)}${made}${undone}` };
-  }
   // A line of its own, to be found however broken the rest is.
   const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
+  if (boot.table === undefined) {
+    const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
+    return { path, text: `${head(boot.when ?? "link", order)}${closed}${made}${undone}` };
+  }
   const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${undone}`;
   if (boot.listing) return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing };
   const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
@@ -74,6 +75,15 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh /etc/hostnet/boot links
 `,
+  // Many links may appear at once.
+  "hostnet-late.service": `[Unit]
+Description=What pulumi-hostnet keeps on links that come late
+After=hostnet.service libvirtd.service virtqemud.service
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /etc/hostnet/boot late
+`,
 };
 
 const SYSTEMD = "/etc/systemd/system";
@@ -81,10 +91,14 @@ const WANTS: readonly (readonly [wanted: string, by: string])[] = [
   ["hostnet-nft.service", "sysinit.target"],
   ["hostnet-nft.service", "nftables.service"],
   ["hostnet.service", "multi-user.target"],
+  ["hostnet-late.service", "multi-user.target"],
 ];
 /** networkd takes away the rules of others when it starts, ours among them. */
 const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
 const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\n";
+const UDEV = "/etc/udev/rules.d/80-hostnet.rules";
+const APPEARS =
+  'ACTION=="add", SUBSYSTEM=="net", TAG+="systemd", ENV{SYSTEMD_WANTS}+="hostnet-late.service"\n';
 const LINKS = WANTS.map(([unit, by]) => [`${SYSTEMD}/${by}.wants`, unit] as const);
 /** Those of them that were not there before us. */
 const FOLDERS = [...new Set([...LINKS.map(([folder]) => folder), dirname(DROP_IN)])].join(" ");
@@ -92,25 +106,34 @@ const FILES = [
   ...Object.keys(UNITS).map((unit) => `${SYSTEMD}/${unit}`),
   ...LINKS.map((link) => link.join("/")),
   DROP_IN,
+  UDEV,
 ].join(" ");
 
 const RUNNER = `# Written by pulumi-hostnet, and removed with the last object that it keeps.
 # sh /etc/hostnet/boot tables: each table of nftables with its sets, in one transaction, before the network is up
 # sh /etc/hostnet/boot links: everything else; what fails, as its links are not there yet, is tried again for a minute
+# sh /etc/hostnet/boot late: what needs libvirt, and what still failed, once
 # sh /etc/hostnet/boot remove: takes away all that is kept here, for good
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TZ=UTC
 R=/run/hostnet
 umask 077
 mkdir -p $R
-objects() { for f in *; do read -r _ kind key _ <"$f" && [ "$kind" = "$1" ] && echo "$key $f"; done | sort; }
+# Those of some kinds, in order.
+objects() { for f in *; do read -r _ kind key _ <"$f" && case $kind in "$1" | "\${2:-$1}" | "\${3:-$1}") echo "$key $f" ;; esac; done | sort; }
 complain() {
   for f; do sed -n '1s/^# [^ ]* [^ ]* /pulumi-hostnet could not put back: /p' "$f"; done
   for f; do [ ! -s "$R/$f.err" ] || command cat "$R/$f.err"; done
 } >&2
-# What is not there drops all but the way in, rather than letting all pass.
+# What is not there drops its traffic, rather than letting it pass.
 close() {
   for f; do sed -n '2s/^# closed //p' "$f"; done >$R/boot.nft
-  [ ! -s $R/boot.nft ] || ! nft -f $R/boot.nft 2>/dev/null 9>&- || echo "What it filters is dropped until then, but for SSH." >&2
+  [ -s $R/boot.nft ] && nft -f $R/boot.nft 2>/dev/null 9>&-
+}
+# Of some kinds, in order: what was not made since the boot, nor written since by a change that made it.
+missing() {
+  for f in $(objects "$@" | sed 's/.* //'); do
+    if [ ! -e $R/failed ] || { grep -qx "$f" $R/failed && [ ! "$f" -nt $R/failed ]; }; then echo $f; fi
+  done
 }
 tables() {
   exec 9>$R/lock || return
@@ -119,24 +142,27 @@ tables() {
   for f in *; do
     [ -e "$f" ] || continue
     kind=; read -r _ kind _ <"$f"
-    case $kind in table | link) ;; *) echo "pulumi-hostnet: ${FOLDER}/$f is damaged: nothing of it is put back" >&2; bad=1 ;; esac
+    case $kind in table | link | ruleset | late) ;; *) echo "pulumi-hostnet: ${FOLDER}/$f is damaged: nothing of it is put back" >&2; bad=1 ;; esac
   done
   for t in $(objects table | sed 's/-.*//' | uniq); do
     set -- $(objects table | sed -n "s/^$t-[0-9]* //p")
     for f; do ( . "./$f" && text ) || echo "broken"; done >$R/boot.nft
-    nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; close "$@"; }
-    rm -f $R/boot.nft
+    nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; ! close "$@" || echo "What it filters is dropped until then, but for SSH." >&2; }
   done
+  absent=$(missing link ruleset late)
+  for f in $absent; do close $f; done
+  for f in $(objects ruleset | sed 's/.* //'); do
+    case " $(echo $absent) " in *" $f "*) ;; *) ( . "./$f"; make ) 9>&- || { complain $f; bad=1; } ;; esac
+  done
+  rm -f $R/boot.nft
   flock -u 9
   return $bad
 }
 links() {
   exec 9>$R/lock || return
-  # Once after a boot: after that only what failed, unless it was changed since.
-  if [ -e $R/failed ]; then
-    todo=
-    for f in $(command cat $R/failed); do [ ! -e "$f" ] || [ "$f" -nt $R/failed ] || todo="$todo $f"; done
-  else todo=$(objects link | sed 's/.* //'); fi
+  # Once after a boot: after that only what failed.
+  todo=$(missing link ruleset)
+  late=$(missing late)
   tries=0
   while :; do
     rest=
@@ -150,17 +176,27 @@ links() {
     [ -n "$todo" ] && [ $((tries += 1)) -lt 60 ] || break
     sleep 1
   done
-  for f in $todo; do echo "$f"; done >$R/failed
+  for f in $todo $late; do echo "$f"; done >$R/failed
   complain $todo
   rm -f $R/*.err
   [ -z "$todo" ]
+}
+late() {
+  [ -s $R/failed ] || return 0
+  exec 9>$R/lock || return
+  flock -x 9
+  rest=
+  for f in $(missing link ruleset late); do
+    ( . "./$f"; make ) >/dev/null 2>&1 9>&- || { ( . "./$f"; undo ) >/dev/null 2>&1 9>&-; rest="$rest $f"; }
+  done
+  for f in $rest; do echo "$f"; done >$R/failed
 }
 remove() {
   exec 9>$R/lock || return
   flock -x 9
   # Nobody claims a shared setting any more.
   find /etc/hostnet/shared -type f ! -name former -delete 2>/dev/null
-  for f in $(objects link | sort -r | sed 's/.* //') $(objects table | sort -r | sed 's/.* //'); do
+  for f in $(objects link ruleset late | sort -r | sed 's/.* //') $(objects table | sort -r | sed 's/.* //'); do
     ( . "./$f"; undo ) >/dev/null 9>&- || echo "not all of $(sed -n '1s/^# [^ ]* [^ ]* //p' "$f") could be taken away" >&2
   done
   ${GIVE_ALL}
@@ -179,7 +215,7 @@ gone() {
 if [ "$1" = gone ]; then gone; else cd ${FOLDER} && "$1"; fi
 `;
 
-const stamp = digest([RUNNER, KEEP, ...Object.values(UNITS)].join());
+const stamp = digest([RUNNER, KEEP, APPEARS, ...Object.values(UNITS)].join());
 
 /**
  * A function of a script that keeps something: what runs at boot comes first. Only a running nftables.service has to hear
@@ -190,10 +226,11 @@ export const INSTALL = block("boots", [
   'put /etc/hostnet/remove-all "exec sh /etc/hostnet/boot remove" || return',
   "if [ -d /run/systemd/system ]; then",
   "  # networkd reads its own as another user.",
-  `  mkdir -p -m 755 ${FOLDERS} || return`,
+  `  mkdir -p -m 755 ${FOLDERS} ${dirname(UDEV)} || return`,
   ...Object.entries({
     ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
     [DROP_IN]: KEEP,
+    [UDEV]: APPEARS,
   }).map(([path, text]) => `  put ${path} ${quote(text)} && chmod 644 ${path} || return`),
   ...LINKS.map(([folder, unit]) => `  ln -sf ../${unit} ${folder}/${unit} || return`),
   "fi",

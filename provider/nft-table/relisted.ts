@@ -12,7 +12,7 @@ type Applied = Last<typeof schema.shape, Facts>;
  * applied is loaded once more, in a namespace of its own, for this one to say how it lists it: that is the baseline then.
  * The sets of other resources are declared as they are; links that rules name are made there.
  */
-const SCRIPT = `v=$(nft --version) || exit
+const SCRIPT = `v=$(nft --version) || exit 0
 printf '%s\\n' "$v"
 read -r was && [ "$was" != "$v" ] || exit 0
 read -r links; read -r sets

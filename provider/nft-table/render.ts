@@ -52,7 +52,8 @@ export const skeleton = (d: NftTable): readonly string[] =>
 /** After its sets. One that is bound to links cannot come before them. */
 export function boot(d: NftTable): Boot<Facts> {
   const heads = [...tableOf(d).blocks.values()].flatMap(({ head }) => head);
-  if (heads.some((line) => /^(type .* )?devices? /.test(line))) return { order: 50, facts: NOTHING };
+  if (heads.some((line) => /^(type .* )?devices? /.test(line)))
+    return { order: 50, when: "ruleset", facts: NOTHING };
   return { table: `${d.family} ${d.name}`, order: 1, facts: NOTHING, closed: closed(d) };
 }
 

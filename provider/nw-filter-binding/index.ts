@@ -1,7 +1,7 @@
 import type { Kind } from "../kind";
 import { schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { ensure, explain, remove } from "./render";
+import { boot, ensure, explain, remove } from "./render";
 
 export const nwFilterBinding: Kind<typeof schema.shape, Facts> = {
   name: "NwFilterBinding",
@@ -14,6 +14,7 @@ export const nwFilterBinding: Kind<typeof schema.shape, Facts> = {
   ensure,
   remove,
   explain,
+  boot,
   // libvirt builds the rules with a process for each.
   patience: () => 120,
   exposure: ({ state }, after) => ({ links: [(after ?? state)?.portDev ?? []].flat() }),

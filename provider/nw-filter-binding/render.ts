@@ -2,7 +2,7 @@ import { HostnetError } from "../errors";
 import { renderFilterref } from "../formats/filterref";
 import { reasonOf, unlessGone, uuidFrom, virsh } from "../formats/libvirt";
 import { escapeXml } from "../formats/xml";
-import type { Last, Observed, Result, Step } from "../kind";
+import type { Boot, Last, Observed, Result, Step } from "../kind";
 import { type NwFilterBinding, type schema, TRIGGER } from "./args";
 import { type Facts, wrapperName } from "./parse";
 
@@ -30,7 +30,19 @@ export function ensure(d: NwFilterBinding, before: Seen, last?: Last<Shape, Fact
   return all;
 }
 
-const created = (d: NwFilterBinding, facts: Facts): Step[] => [define(d, facts), bind(d, facts)];
+const created = (d: NwFilterBinding, facts: Facts): Step[] => [
+  define(d, facts),
+  bind(d, facts),
+  open(d.portDev),
+];
+
+/** libvirt forgets bindings, not filters; the port is closed until it has this one. */
+export function boot(d: NwFilterBinding, facts: Facts): Boot<Facts> {
+  const there = { argv: ["test", "-e", `/sys/class/net/${d.portDev}`] };
+  const once = { ...bind(d, facts), unless: bound(d) };
+  const steps = [there, define(d, facts), once, open(d.portDev)];
+  return { order: 60, when: "late", facts, steps, closed: closing(d.portDev).trim().replaceAll("\n", "; ") };
+}
 
 /** What stands in the binding itself cannot change: the port is closed from its end until its new beginning. */
 function anew(d: NwFilterBinding, state: NwFilterBinding, facts: Facts): boolean {
@@ -68,6 +80,7 @@ export function remove(_before: Seen, { desired: d }: Last<Shape, Facts>): reado
       argv: virsh(d.uri, "nwfilter-undefine", "--nwfilter", own),
       unless: unlessGone(virsh(d.uri, "nwfilter-dumpxml", "--nwfilter", own)),
     },
+    open(d.portDev),
   ];
 }
 
@@ -100,19 +113,25 @@ function bind(d: NwFilterBinding, { owner }: Facts): Step {
 
 const unbind = ({ portDev, uri }: NwFilterBinding): Step => ({
   argv: virsh(uri, "nwfilter-binding-delete", "--binding", portDev),
-  unless: unlessGone(virsh(uri, "nwfilter-binding-dumpxml", "--binding", portDev)),
+  unless: unlessGone(bound({ portDev, uri })),
 });
 
+const bound = ({ portDev, uri }: Pick<NwFilterBinding, "portDev" | "uri">): readonly string[] =>
+  virsh(uri, "nwfilter-binding-dumpxml", "--binding", portDev);
+
 /** Before ebtables' nat table and before br_netfilter, so that no frame of the port passes. */
-const close = (port: string): Step => ({
-  argv: ["nft", "-f", "-"],
-  stdin: `${without(port)}table bridge hostnet-closed-${port} {
+const close = (port: string): Step => ({ argv: ["nft", "-f", "-"], stdin: closing(port) });
+const closing = (port: string): string =>
+  `${without(port)}table bridge hostnet-closed-${port} {
   chain from { type filter hook prerouting priority -400; iifname "${port}" drop; }
   chain to { type filter hook postrouting priority -400; oifname "${port}" drop; }
 }
-`,
+`;
+const open = (port: string): Step => ({
+  argv: ["nft", "-f", "-"],
+  stdin: without(port),
+  unless: unlessGone(["nft", "list", "table", "bridge", `hostnet-closed-${port}`]),
 });
-const open = (port: string): Step => ({ argv: ["nft", "-f", "-"], stdin: without(port) });
 const without = (port: string): string =>
   `table bridge hostnet-closed-${port}\ndelete table bridge hostnet-closed-${port}\n`;
 

@@ -249,6 +249,56 @@ test("a table whose text is damaged drops all but the way in, until it is there 
   expect([port(23), port(25)]).toEqual(["1", "124"]);
 }, 60_000);
 
+test("a table bound to a link comes after a restart of nftables", async () => {
+  const tables = resources(nftTable, host, "h");
+  const drops = {
+    type: "filter",
+    hook: "ingress",
+    devices: ["e1"],
+    priority: 0,
+    rules: ["tcp dport 25 drop"],
+  };
+  const made = await tables.create("in", { family: "netdev", chains: { in: drops } });
+  const now = host.sh("nft list ruleset");
+  for (const emptied of ["nft flush ruleset", ":"]) {
+    host.sh(emptied);
+    expect(await boot("tables")).toBe("code 0\n");
+    expect(host.sh("nft list ruleset")).toBe(now);
+  }
+  host.sh(BOOT);
+  host.sh(CARD);
+  expect(await boot("tables")).toBe("code 0\n");
+  expect(host.sh("nft list ruleset")).toBe("");
+  expect(await boot("links")).toBe("code 0\n");
+  expect(host.sh("nft list ruleset")).toBe(now);
+  await tables.delete("in", made);
+  expect(host.sh("nft list ruleset; ls -A /etc/hostnet")).toBe("");
+}, 60_000);
+
+test("what had no link yet is put in place when that appears, and another change is let alone", async () => {
+  const bridges = resources(bridge, host, "h");
+  const [early, made] = [
+    await bridges.create("early", { name: "br-b" }),
+    await bridges.create("lan", { name: "br-a", ports: ["e1"] }),
+  ];
+  host.sh(`${BOOT}; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`);
+  expect(await boot("tables")).toBe("code 0\n");
+  expect(await boot("links")).toMatch(/^pulumi-hostnet could not put back: Bridge "br-a".*code 1/s);
+  expect(await boot("late")).toBe("code 0\n");
+  const links = () =>
+    host.sh(
+      "ip -br link show type bridge | sed 's/ .*//'; ip -br link show master br-a 2>/dev/null | sed 's/@.*//' || :",
+    );
+  expect(links()).toBe("br-b\n");
+  host.sh(`${CARD}; ip link del dev br-b`);
+  expect(await boot("late")).toBe("code 0\n");
+  expect(links()).toBe("br-a\ne1\n");
+  expect(host.sh("cat /run/hostnet/failed")).toBe("");
+  expect(await bridges.drift("lan", made)).toEqual([]);
+  await bridges.delete("early", early);
+  await bridges.delete("lan", made);
+}, 60_000);
+
 test("nft takes what stands in for a table, in each family and at each hook", () => {
   const hooks = ["prerouting", "input", "forward", "output", "postrouting"];
   for (const family of ["ip", "ip6", "inet", "bridge"] as const) {
@@ -257,14 +307,13 @@ test("nft takes what stands in for a table, in each family and at each hook", ()
       hook,
       priority: "filter + 1",
       policy: "drop",
-      rules: [],
+      rules: "",
     });
     const chains = Object.fromEntries(hooks.map((hook) => [hook, chain(hook)])) as never;
     host.sh(`nft 'define ssh = 22; ${closed({ family, name: "t", chains })}'`);
     expect(host.sh(`nft list table ${family} t`).match(/policy drop/g)).toHaveLength(5);
   }
-  const rules = (...texts: string[]) =>
-    ({ type: "filter", hook: "input", priority: 0, rules: texts }) as never;
+  const rules = (text: string) => ({ type: "filter", hook: "input", priority: 0, rules: text }) as never;
   const table = { family: "ip", name: "t" } as const;
   expect(closed({ ...table, chains: { c: rules("counter accept") } })).toBeUndefined();
   expect(closed({ ...table, chains: { c: rules("tcp dport 25 reject") } })).toMatch(/policy drop/);

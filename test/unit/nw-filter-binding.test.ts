@@ -106,8 +106,10 @@ describe("cases", () => {
   const d = desired({ parameters: { IP: "10.0.0.5" } });
 
   test("create: a filter of its own, then the binding to it", () => {
-    const [define, bind, ...more] = nwFilterBinding.ensure(d, new Host().look(d));
+    const [define, bind, open, ...more] = nwFilterBinding.ensure(d, new Host().look(d));
     expect(more).toEqual([]);
+    // What closes the port at boot.
+    expect(open!.stdin).toMatch(/\ndelete table bridge hostnet-closed-tap0\n$/);
     expect(define!.stdin).toMatch(
       /^<filter name='hostnet-tap0' chain='root'>\n {2}<uuid>[0-9a-f-]{36}<\/uuid>\n {2}<filterref filter='clean-traffic'>\n {4}<parameter name='IP' value='10.0.0.5'\/>\n {2}<\/filterref>\n<\/filter>\n$/,
     );
