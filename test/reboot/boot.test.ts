@@ -104,3 +104,33 @@ test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", as
     await vm.sh("systemctl list-unit-files 'hostnet*' --no-legend || :; ls /etc/hostnet 2>/dev/null || :"),
   ).toBe("");
 });
+
+test("a port that a filter is bound to is closed after a reboot, until it is there and has its filter again", async () => {
+  const guest = `ip link add name br-t type bridge; ip link set dev br-t up
+    ip link add name tap-l type veth peer name eth-l; ip link set dev tap-l master br-t up; ip link set dev eth-l up`;
+  await vm.sh(guest);
+  project.program(
+    program(
+      vm,
+      'new NwFilterBinding("guest", { ...host, portDev: "tap-l", macAddress: "52:54:00:00:00:31", filter: "no-mac-spoofing" });',
+    ),
+  );
+  await project.up();
+  await vm.reboot();
+  await verify(
+    vm,
+    `systemctl is-active hostnet hostnet-nft; no "systemctl is-failed hostnet hostnet-nft hostnet-late"
+     nft list table bridge hostnet-closed-tap-l; no "virsh -q nwfilter-binding-dumpxml tap-l"`,
+  );
+  await vm.sh(`${guest}
+    tries=0; until virsh -q nwfilter-binding-dumpxml tap-l >/dev/null 2>&1; do tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.2; done
+    tries=0; while nft list table bridge hostnet-closed-tap-l >/dev/null 2>&1; do tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.2; done
+    ebtables-save -t nat | grep -q tap-l`);
+  await project.refresh();
+  expect((await project.preview()).filter(({ op }) => op !== "same")).toEqual([]);
+  await project.destroy();
+  await verify(
+    vm,
+    'no "virsh -q nwfilter-binding-dumpxml tap-l"; no "nft list table bridge hostnet-closed-tap-l"; [ ! -e /etc/hostnet ]',
+  );
+});
