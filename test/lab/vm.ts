@@ -190,16 +190,18 @@ async function startOwn(lab: Lab, keepDisk: boolean): Promise<Vm> {
   }
 }
 
-/** A machine of the lab: as it was after its boot where that is kept, else it boots. */
+/** A machine of the lab: as it was after its boot where that is kept. One with its own disk is to boot again, and boots. */
 export async function launchOf(
   lab: Lab,
   own: Pick<Boot, "folder" | "keepDisk" | "detached">,
 ): Promise<Machine> {
   const { image, kvm, booted } = lab;
-  const pristine = join(booted ?? image, "disk.img");
-  const disk = own.keepDisk ? join(own.folder, "disk.img") : pristine;
-  if (own.keepDisk) execFileSync("cp", ["--sparse=always", "--reflink=auto", pristine, disk]);
-  return launch({ ...own, image, disk, kvm, memory: booted && join(booted, "memory") });
+  const from = join((!own.keepDisk && booted) || image, "disk.img");
+  if (!own.keepDisk)
+    return launch({ ...own, image, disk: from, kvm, memory: booted && join(booted, "memory") });
+  const disk = join(own.folder, "disk.img");
+  execFileSync("cp", ["--sparse=always", "--reflink=auto", from, disk]);
+  return launch({ ...own, image, disk, kvm });
 }
 
 function quote(text: string): string {
