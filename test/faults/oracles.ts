@@ -119,7 +119,9 @@ export interface Trial {
 /** The host is at rest: no change waits and no script runs. What a killed script left is taken back by the next to look. */
 const REST = `t=0; while [ -e /run/hostnet/pending/open ] && [ $t -lt 100 ]; do t=$((t + 1)); sleep 0.1; done
 [ ! -e /run/hostnet/lock ] || flock -w 30 -x /run/hostnet/lock true
-[ ! -e /run/hostnet/pending/ready ] || sh /run/hostnet/pending/script undo >/dev/null 2>&1`;
+[ ! -e /run/hostnet/pending/ready ] || sh /run/hostnet/pending/script undo >/dev/null 2>&1
+# A link that went up again has its own address after a moment.
+t=0; while ip -6 addr show tentative | grep -q inet6 && [ $t -lt 50 ]; do t=$((t + 1)); sleep 0.1; done`;
 
 /** Says what is wrong; nothing when all six oracles hold. A host that did not survive is cleaned for the next trial. */
 export async function survives(trial: Trial): Promise<void> {
