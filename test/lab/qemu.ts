@@ -70,7 +70,10 @@ export async function launch(boot: Boot): Promise<Machine> {
 /** Whether the process is still this machine: a number may have gone to another process since. */
 export function runs(machine: Machine): boolean {
   try {
-    return readFileSync(`/proc/${machine.pid}/cmdline`, "utf8").includes(`127.0.0.1:${machine.port}-:22`);
+    const words = readFileSync(`/proc/${machine.pid}/cmdline`, "utf8");
+    // It has none for a moment while it becomes QEMU, and as a zombie.
+    if (words === "") return !/\) Z /.test(readFileSync(`/proc/${machine.pid}/stat`, "utf8"));
+    return words.includes(`127.0.0.1:${machine.port}-:22`);
   } catch {
     return false;
   }
