@@ -108,7 +108,7 @@ printf '[Service]\\nInaccessiblePaths=/var/lib/hostnet\\n' >/etc/systemd/system/
     });
     await project.destroy();
     await prove("destroyed, nothing is left, and libvirt's runs on", async () => {
-      must((await vm.sh("pgrep -fc hostnet/dhcp-dns || :")).trim() === "0", "a process is left");
+      must((await vm.sh("pgrep -fc '[h]ostnet/dhcp-dns' || :")).trim() === "0", "a process is left");
       await vm.sh("ss -Hlnup 'sport = :67' | grep -q virbr0:67");
       const rest = await vm.sh("ls -d /var/lib/hostnet /etc/hostnet /run/hostnet-* 2>/dev/null || :");
       must(rest === "", rest);
