@@ -158,6 +158,12 @@ tables() {
   flock -u 9
   return $bad
 }
+# What is closed stays so, and is gone on with; what is not must not stand there half.
+attempt() {
+  ( . "./$1"; make ) >/dev/null 2>$R/$1.err 9>&- && return
+  sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
+  return 1
+}
 links() {
   exec 9>$R/lock || return
   # Once after a boot: after that only what failed.
@@ -169,7 +175,7 @@ links() {
     flock -x 9
     for f in $todo; do
       [ -e "$f" ] || continue
-      ( . "./$f"; make ) >/dev/null 2>$R/$f.err 9>&- || { ( . "./$f"; undo ) >/dev/null 2>&1 9>&-; rest="$rest $f"; }
+      attempt "$f" || rest="$rest $f"
     done
     flock -u 9
     todo=$rest
@@ -186,9 +192,8 @@ late() {
   exec 9>$R/lock || return
   flock -x 9
   rest=
-  for f in $(missing link ruleset late); do
-    ( . "./$f"; make ) >/dev/null 2>&1 9>&- || { ( . "./$f"; undo ) >/dev/null 2>&1 9>&-; rest="$rest $f"; }
-  done
+  for f in $(missing link ruleset late); do attempt "$f" || rest="$rest $f"; done
+  rm -f $R/*.err
   for f in $rest; do echo "$f"; done >$R/failed
 }
 remove() {

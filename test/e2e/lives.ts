@@ -181,7 +181,7 @@ END`,
     edit: "sed -i '/^host-record/d' /etc/hostnet/dhcp-dns-br-g.conf; systemctl disable -q --now hostnet-dhcp-dns-br-g",
     drift: "its unit is not enabled",
     destroyed: `[ -z "$(ls -d /var/lib/hostnet /run/hostnet-dhcp-dns-br-g 2>/dev/null)" ]
-      no "systemctl cat hostnet-dhcp-dns-br-g"; no "pgrep -f hostnet/dhcp-dns"`,
+      no "systemctl cat hostnet-dhcp-dns-br-g"; no "pgrep -f '[h]ostnet/dhcp-dns'"`,
   },
   NwFilter: {
     world: "virsh -q nwfilter-list | wc -l > /run/lab/filters",
