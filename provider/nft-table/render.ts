@@ -158,9 +158,12 @@ function changes(
     (...wanted: Change[]) =>
     ({ change }: { change: Change }) =>
       wanted.includes(change);
-  /** Added first, as it was: then deleting what a half-run has deleted already is no error. */
+  /**
+   * Added first: then deleting what a half-run has deleted already is no error. Without elements, for nft 1.0.6 dies of `*`
+   * beside intervals that are there already.
+   */
   const drop = ({ before, block, change }: (typeof all)[number]) => [
-    ...(change === "gone" ? [definition(table, before!)] : []),
+    ...(change === "gone" ? [definition(table, { ...before!, elements: {} })] : []),
     `delete ${block.kind} ${table} ${block.name}`,
   ];
   return [
