@@ -111,7 +111,9 @@ export class LocalHost implements Hosts {
     const script = join(mkdtempSync(join(this.folder, "aside-")), "s");
     writeFileSync(script, text);
     return new Promise((resolve) => {
+      // As the driver runs it, with nothing to read.
       const child = spawn("nsenter", [...this.enter(), ...this.shell, script], {
+        stdio: ["ignore", "pipe", "pipe"],
         env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
       });
       const [out, err]: Buffer[][] = [[], []];
