@@ -34,7 +34,10 @@ export interface StaticLease {
 export interface DhcpDnsFields {
   /** Name of the bridge, VLAN or other link whose addresses it serves at. It must exist. A change replaces. */
   interface: string;
-  /** Of IPv4 and IPv6; with one of IPv6, router advertisements too. [] for DNS alone. */
+  /**
+   * Of IPv4 and IPv6; with one of IPv6, router advertisements too. [] for DNS alone. A host that does not forward IPv6 heeds
+   * its own advertisements, and gets one more address there: `net.ipv6.conf.<interface>.accept_ra` = 0 keeps it from that.
+   */
   ranges: DhcpRange[];
   /** Addresses that are kept for guests, each by its MAC. They need a range of their family. */
   leases?: StaticLease[];

@@ -152,6 +152,7 @@ const lives = {
   },
   DhcpDns: {
     world: `ip link add name br-g address 02:00:00:00:07:01 type bridge
+      sysctl -qw net.ipv6.conf.br-g.accept_ra=0
       ip addr add 10.7.0.1/24 dev br-g; ip addr add 2001:db8:7::1/64 dev br-g nodad; ip link set dev br-g up
       ip netns add one; ip link add name tap-one type veth peer name eth0 netns one
       ip -n one link set dev eth0 address 52:54:00:00:00:0a; ip link set dev tap-one master br-g up
