@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { nftTable } from "../../provider/nft-table";
 import type { NftTable } from "../../provider/nft-table/args";
-import { desired, Netns } from "./nft-netns";
+import { desired, isAgain, Netns } from "./nft-netns";
 
 const ns = new Netns();
 beforeAll(() => ns.open());
@@ -106,6 +106,7 @@ describe("loads as with nft, reads back as it was written, and goes", () => {
 });
 
 describe("one becomes another in place, equal to a fresh one, and back", () => {
+  const steps = isAgain() ? [1] : [1, 2];
   const families = [...new Set(all.map(({ asText }) => asText.family))];
   test.each(families)(
     "%s",
@@ -118,7 +119,7 @@ describe("one becomes another in place, equal to a fresh one, and back", () => {
       const elements = (d: NftTable, all: Record<string, string>) =>
         d.text === undefined ? withoutLively(all) : all;
       const pairs = usable.flatMap((a, n) =>
-        [1, 2].map((step) => [a, usable[(n + step) % usable.length]!] as const).filter(([x, y]) => x !== y),
+        steps.map((step) => [a, usable[(n + step) % usable.length]!] as const).filter(([x, y]) => x !== y),
       );
       for (const [n, [a, b]] of pairs.entries()) {
         const [from, to] = n % 2 === 0 ? [a.asText, asStructure(b)] : [asStructure(a), b.asText];
@@ -128,6 +129,6 @@ describe("one becomes another in place, equal to a fresh one, and back", () => {
         becomes(from, ns.apply(from), to, alone);
       }
     },
-    120_000,
+    300_000,
   );
 });

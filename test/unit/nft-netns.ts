@@ -179,6 +179,9 @@ export const newerNft: string | undefined = existsSync(lab)
   ? JSON.parse(readFileSync(lab, "utf8")).nft
   : undefined;
 
+/** While `again` runs: what a listing looks like is tested with each ruleset, not with each pair. */
+export const isAgain = (): boolean => process.env.HOSTNET_NFT !== undefined;
+
 /** Suites of this folder once more, with the newer nft. */
 export function again(...suites: string[]): void {
   if (newerNft === undefined) {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { difference } from "../../provider/compare";
 import { nftTable } from "../../provider/nft-table";
 import type { BaseChain, NftTable, NftTableFields } from "../../provider/nft-table/args";
-import { desired, Netns } from "./nft-netns";
+import { desired, isAgain, Netns } from "./nft-netns";
 import { OTHER_FAMILIES, RULESETS } from "./nft-rulesets";
 
 const ns = new Netns();
@@ -36,7 +36,8 @@ describe("each table loads, reads back as it was written, and goes", () => {
 
 describe("one becomes another in place: equal to a fresh one, and the undo leads back", () => {
   // nft 1.1 leaves a meter's set behind when the change that made it is undone.
-  const targets = sets.filter(([, d]) => !JSON.stringify(d).includes("meter "));
+  const all = sets.filter(([, d]) => !JSON.stringify(d).includes("meter "));
+  const targets = isAgain() ? all.filter((_, n) => n % 4 === 0) : all;
   const alone = new Map<NftTable, Record<string, string>>();
   beforeAll(() => {
     for (const [, d] of targets) alone.set(d, fresh(d));
@@ -49,7 +50,7 @@ describe("one becomes another in place: equal to a fresh one, and the undo leads
       const was = shown(a);
       for (const [, b] of targets) becomes(a, first, b, alone.get(b)!, was);
     },
-    60_000,
+    180_000,
   );
 });
 
