@@ -90,7 +90,7 @@ function cuts(steps: readonly Step[], { slow }: Bed): readonly number[] {
   const turns = all.filter((n) => deed(steps[n]!) !== deed(steps[n - 1]!));
   return turns.filter((_, n) => n % Math.ceil(turns.length / FEW) === 0);
 }
-const FEW = 3;
+const FEW = 2;
 
 /**
  * The two laws of a change, for each of its steps: cut before it and run again, it ends where one run ends; cut before it
