@@ -51,6 +51,9 @@ function unnumbered({ links, addresses, ...rest }: Snapshot): Snapshot {
     Object.fromEntries(Object.entries(rows).map(([name, { ifindex: _, ...row }]) => [name, row]));
   return { ...rest, links: bare(links), addresses: bare(addresses) };
 }
+/** But for what networkd itself sets on lan2: it does not while that is a port of ours. */
+const changes = (before: Snapshot, after: Snapshot): string[] =>
+  differences(before, after).filter((line) => !/lan2|fe80::ff:fe00:602/.test(line));
 const ruleset = () => vm.sh("nft list table inet fw");
 async function comesBack(way: string, as: string): Promise<void> {
   await vm.sh(
@@ -73,7 +76,7 @@ test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", as
 
   await vm.reboot();
   await verify(vm, "systemctl is-active hostnet hostnet-nft; no 'systemctl is-failed hostnet hostnet-nft'");
-  expect(differences(before, unnumbered(await settled(vm)))).toEqual([]);
+  expect(changes(before, unnumbered(await settled(vm)))).toEqual([]);
   expect(await ruleset()).toBe(fw);
   // Before anything was configured that could carry a packet.
   const began = (unit: string, what: string) =>
@@ -99,7 +102,11 @@ test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", as
   );
 
   await project.destroy();
-  expect(differences(pristine, unnumbered(await settled(vm)))).toEqual([]);
+  expect(changes(pristine, unnumbered(await settled(vm)))).toEqual([]);
+  await verify(
+    vm,
+    "networkctl list lan2 | grep -q configur; ip -br link show dev lan2; no 'ip link show dev lan2 | grep master'",
+  );
   expect(
     await vm.sh("systemctl list-unit-files 'hostnet*' --no-legend || :; ls /etc/hostnet 2>/dev/null || :"),
   ).toBe("");
