@@ -77,9 +77,8 @@ function walk(path: string, wanted: unknown, found: unknown): string[] {
 }
 
 function byItem(path: string, wanted: readonly unknown[], found: readonly unknown[]): string[] {
-  const times = (list: readonly unknown[], item: unknown) => list.filter((other) => same(other, item)).length;
-  const missing = wanted.filter((w) => times(found, w) === 0);
-  const extra = found.filter((f) => times(wanted, f) === 0);
+  const missing = wanted.filter((w) => !found.some((f) => same(w, f)));
+  const extra = found.filter((f) => !wanted.some((w) => same(w, f)));
   const told = [
     ...missing.map((w) => `${path}: ${show(w)} is missing`),
     ...extra.map((f) => `${path}: ${show(f)} is there`),

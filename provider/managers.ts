@@ -35,19 +35,22 @@ const MANAGERS = {
 } as const;
 
 const FROM = "# pulumi-hostnet, instead of ";
-const folderOf = (by: Managed["by"], persist: boolean) =>
-  `${persist ? "/etc" : "/run"}/${MANAGERS[by].folder}`;
+const pathOf = (by: Managed["by"], link: string, persist: boolean) =>
+  `${persist ? "/etc" : "/run"}/${MANAGERS[by].folder}/${MANAGERS[by].name(link)}`;
+/** Wherever it may lie, in words of the shell. */
+const anywhere = (by: Managed["by"], link: string) =>
+  [true, false].map((persist) => pathOf(by, link, persist)).join(" ");
+const ALL = Object.keys(MANAGERS) as readonly Managed["by"][];
 
 /** A line for each link that one of them configures, or is kept from: LINK MANAGER DROP-IN FILE. What runs has an invocation. */
 const LOOK = `on() { [ -L "/run/systemd/units/invocation:$1.service" ]; }
 for l; do
   { read -r i <"/sys/class/net/$l/ifindex"; } 2>/dev/null || continue
-  for f in /etc/${MANAGERS["systemd-networkd"].folder}/00-hostnet-$l.network /run/${MANAGERS["systemd-networkd"].folder}/00-hostnet-$l.network; do
-    [ -e "$f" ] && read -r x <"$f" && echo "$l systemd-networkd $f \${x#"${FROM}"}" && continue 2
-  done
-  for f in /etc/${MANAGERS.NetworkManager.folder}/hostnet-$l.conf /run/${MANAGERS.NetworkManager.folder}/hostnet-$l.conf; do
-    [ -e "$f" ] && read -r x <"$f" && echo "$l NetworkManager $f \${x#"${FROM}"}" && continue 2
-  done
+  ${ALL.map(
+    (by) => `for f in ${anywhere(by, "$l")}; do
+    [ -e "$f" ] && read -r x <"$f" && echo "$l ${by} $f \${x#"${FROM}"}" && continue 2
+  done`,
+  ).join("\n  ")}
   f=/run/systemd/netif/links/$i s= n=
   if on systemd-networkd && [ -e $f ]; then
     while IFS== read -r k v; do case $k in ADMIN_STATE) s=$v ;; NETWORK_FILE) n=$v ;; esac; done <$f
@@ -105,11 +108,10 @@ export function handingOver(
   way: Way | undefined,
   persist: boolean,
 ) {
-  const path = (link: string, { by }: Managed) => `${folderOf(by, persist)}/${MANAGERS[by].name(link)}`;
   const known = (names: readonly string[]) =>
     names.flatMap((link) => {
       const managed = links.get(link);
-      return managed ? [{ link, managed, wanted: path(link, managed) }] : [];
+      return managed ? [{ link, managed, wanted: pathOf(managed.by, link, persist) }] : [];
     });
   const taken = known(members.after).filter(({ link, managed, wanted }) =>
     managed.dropIn ? managed.dropIn !== wanted : !carries(link, way),
@@ -153,11 +155,6 @@ export const handed = (links: ManagedLinks, way: Way | undefined): readonly stri
   });
 
 /** For the script that takes all of ours away. */
-export const GIVE_ALL = (Object.keys(MANAGERS) as Managed["by"][])
-  .map((by) => {
-    const files = ["/etc", "/run"]
-      .map((root) => `${root}/${MANAGERS[by].folder}/${MANAGERS[by].name("*")}`)
-      .join(" ");
-    return `for f in ${files}; do [ ! -e "$f" ] || { rm "$f"; ${MANAGERS[by].reload}; }; done`;
-  })
-  .join("\n  ");
+export const GIVE_ALL = ALL.map(
+  (by) => `for f in ${anywhere(by, "*")}; do [ ! -e "$f" ] || { rm "$f"; ${MANAGERS[by].reload}; }; done`,
+).join("\n  ");

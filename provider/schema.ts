@@ -134,13 +134,23 @@ function show(value: unknown, key?: PropertyKey): string {
   return `${text.length > 200 ? `${text.slice(0, 200)}…` : text}: `;
 }
 
+/** What is wrong with a value, told in a transform. */
+export const issue = (
+  context: z.RefinementCtx,
+  message: string,
+  input: unknown,
+  path: PropertyKey[] = [],
+): void => {
+  context.issues.push({ code: "custom", message, input, path });
+};
+
 /** A canonicaliser as a field: what it throws is the field's message. */
 export function canonical(convert: (text: string) => string) {
   return z.string().transform((text, context) => {
     try {
       return convert(text);
     } catch (error) {
-      context.issues.push({ code: "custom", message: (error as Error).message, input: text });
+      issue(context, (error as Error).message, text);
       return z.NEVER;
     }
   });
@@ -196,7 +206,7 @@ export function setOf<T extends z.ZodType>(item: T, key: (value: z.output<T>) =>
     const keyed = list.map((value) => [key(value), value] as const);
     keyed.forEach(([k], index) => {
       if (keyed.findIndex(([other]) => other === k) < index) {
-        context.issues.push({ code: "custom", message: `${k} is listed twice`, input: list, path: [index] });
+        issue(context, `${k} is listed twice`, list, [index]);
       }
     });
     return keyed.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, value]) => value);

@@ -2,14 +2,13 @@ import { HostnetError } from "../errors";
 import {
   type InterfaceFacts,
   interfaceFacts,
-  lasting,
+  observedInterface,
   parseAttached,
-  routesTable,
   showAttached,
 } from "../formats/interface";
-import { type Link, parseLink, showLink } from "../formats/link";
+import { type Link, lasting, parseLink, showLink } from "../formats/link";
 import { lastingTexts, parseRoutesOf, showRoutesOf } from "../formats/listed";
-import { parseRoutes, present, showRoutes } from "../formats/route";
+import { showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { Bridge, Port, schema } from "./args";
 import { type Carried, carriedBy, type Found, has, leaseOf, merged, showLease, takes } from "./take";
@@ -107,7 +106,6 @@ export function parse(
     const anew = first && carried && !has(first, { ...carried, routes: [] });
     return [{ member: link, vlans: vlansOf(name), carried, lease, anew }];
   });
-  const master = link?.master;
   const vrf = d.vrf === undefined ? undefined : parseLink(answers.get("vrf")!, d.vrf);
   const facts: Facts = {
     ...interfaceFacts(d, link, vrf),
@@ -135,27 +133,15 @@ export function parse(
       return observedPort(member, vlans, taken, d, last);
     });
   const scalars = observedScalars(link);
-  const either = <K extends "addresses" | "routes">(key: K) => [
-    ...(d[key] ?? []),
-    ...(last?.desired[key] ?? []),
-  ];
-  const addresses = [...new Set(either("addresses") as string[])]
-    .filter((a) => facts.addresses.includes(a))
-    .sort();
-  const listedRoutes = answers.has("v4") ? parseRoutes([answers.get("v4")!, answers.get("v6")!]) : [];
-  const table = routesTable(facts, d, last?.desired);
-  const routes = present(either("routes") as NonNullable<Bridge["routes"]>, table, listedRoutes);
   const selfVlans = parseListedVlans(answers.get("vlans")?.stdout ?? "", d.name).vlans;
   const vlans = declaredVlans(d.vlans, last?.desired.vlans, selfVlans);
   const managed = Object.entries(scalars).filter(([key]) => key in wanted);
   return {
     state: {
       name: d.name,
-      ...(wanted.addresses && { addresses }),
-      ...(wanted.routes && { routes }),
+      ...observedInterface(d, last?.desired, facts, [answers.get("v4"), answers.get("v6")]),
       ...(wanted.ports && { ports: attachedPorts }),
       ...(wanted.vlans && { vlans }),
-      ...(wanted.vrf && master && { vrf: master }),
       ...Object.fromEntries(managed),
     } as Bridge,
     rest: Object.fromEntries(Object.entries(scalars).filter(([key]) => !(key in wanted))) as Partial<Bridge>,

@@ -2,6 +2,7 @@ import { batch, type Link, setLink } from "../formats/link";
 import {
   addressOf,
   BY_THEMSELVES,
+  gatewaysLast,
   lastingTexts,
   parseRoutesOf,
   placeOf,
@@ -89,11 +90,9 @@ export function merged(first: Carried | undefined, now: Carried): Carried {
   const later = <T>(lists: readonly (readonly T[])[], key: (item: T) => string): T[] => [
     ...new Map(lists.flat().map((item) => [key(item), item])).values(),
   ];
-  const routes = later([first?.routes ?? [], now.routes], placeOf);
   return {
     addresses: later([first?.addresses ?? [], now.addresses.filter((text) => !ends(text))], addressOf),
-    // Gateways are reached by routes without one: those come first.
-    routes: [...routes.filter((text) => !/ via /.test(text)), ...routes.filter((text) => / via /.test(text))],
+    routes: gatewaysLast(later([first?.routes ?? [], now.routes], placeOf)),
   };
 }
 

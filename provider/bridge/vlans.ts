@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { issue } from "../schema";
 
 /** VLAN id -> untagged on the way out. */
 export type Vlans = ReadonlyMap<number, boolean>;
@@ -46,7 +47,7 @@ export const vlanList = z
           : [...parseVlans([item]).keys()].some((id) => seen.has(id))
             ? "is listed twice"
             : undefined;
-      if (wrong) context.issues.push({ code: "custom", message: wrong, input: list, path: [n] });
+      if (wrong) issue(context, wrong, list, [n]);
       else for (const id of parseVlans([item]).keys()) seen.add(id);
     });
     return context.issues.length > 0 ? z.NEVER : formatVlans(parseVlans(list.map(text)));

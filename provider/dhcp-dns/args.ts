@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { contains, family as familyOf, parseAddress } from "../formats/cidr";
 import type { Desired, Problem } from "../kind";
-import { address, ifname, mac, setOf } from "../schema";
+import { address, ifname, issue, mac, setOf } from "../schema";
 import { type DhcpOptions, dhcpOptions } from "./options";
 
 /** Addresses that guests get by lease: from the first to the last. */
@@ -90,7 +90,7 @@ const leaseTime = z.union([z.string(), z.number()]).transform((given, context) =
   const seconds = Number(digits) * (UNITS[unit || "s"] ?? 1);
   if (digits === undefined || seconds < 120 || seconds > 0xfffffffe) {
     const message = 'must be "45m", "12h", "7d", seconds from 120 on, or "infinite"';
-    context.issues.push({ code: "custom", message, input: given });
+    issue(context, message, given);
     return z.NEVER;
   }
   const [word, size] = Object.entries(UNITS).find(([, size]) => seconds % size === 0)!;
@@ -111,15 +111,14 @@ const upstream = z.string().transform((text, context) => {
   const named = domain === undefined ? undefined : domainName.safeParse(domain);
   if (!parsed.success || named?.success === false || Number(port ?? 53) > 65535 || Number(port ?? 53) === 0) {
     const message = 'is no upstream, as "10.0.0.53", "10.0.0.53#5353" or "/corp.example/10.0.0.53"';
-    context.issues.push({ code: "custom", message, input: text });
+    issue(context, message, text);
     return z.NEVER;
   }
   return `${named ? `/${named.data}/` : ""}${parsed.data}${port === undefined ? "" : `#${Number(port)}`}`;
 });
 
 const records = z.unknown().transform((raw, context) => {
-  const problem = (message: string, path: (string | number)[] = []) =>
-    context.issues.push({ code: "custom", message, path, input: raw });
+  const problem = (message: string, path: (string | number)[] = []) => issue(context, message, raw, path);
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
     problem('must be addresses by name, as { "db.lan.example": "10.7.0.9" }');
     return z.NEVER;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { canonicalAddress, family as familyOf } from "../formats/cidr";
+import { issue } from "../schema";
 
 /** Options of DHCP by dnsmasq's names, or by number. */
 export type DhcpOptions = Record<string, string | number | (string | number)[]>;
@@ -39,8 +40,7 @@ const LAST = { 4: 254, 6: 65535 };
 /** Each as a list of texts: dnsmasq separates values by commas, and takes quotes, backslashes and " #" for its own. */
 export const dhcpOptions = (family: 4 | 6) =>
   z.unknown().transform((raw, context) => {
-    const problem = (message: string, path: (string | number)[] = []) =>
-      context.issues.push({ code: "custom", message, path, input: raw });
+    const problem = (message: string, path: (string | number)[] = []) => issue(context, message, raw, path);
     if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
       problem("must be options by dnsmasq's names, as { mtu: 1400 }");
       return z.NEVER;

@@ -1,4 +1,5 @@
 import { HostnetError } from "../errors";
+import { parseLinks, showLink } from "../formats/link";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { DhcpDns, schema } from "./args";
 import { type Files, filesOf, places, unitName } from "./files";
@@ -45,7 +46,7 @@ export function query({ interface: link }: DhcpDns): readonly Query[] {
     { argv: show("-p", "ActiveState", "-p", "UnitFileState", unit) },
     { argv: show("-p", "MainPID", unit), free: true },
     { argv: ["test", "-x", "/usr/sbin/dnsmasq"], free: true },
-    { argv: ["ip", "-d", "-j", "addr", "show", "dev", link], free: true },
+    { ...showLink(link), free: true },
     { argv: LISTENERS, free: true },
   ];
 }
@@ -101,28 +102,21 @@ function shownBy(result: Result): Record<string, string> | undefined {
   return shown;
 }
 
-interface IpLink {
-  readonly ifname?: string;
-  readonly master?: string;
-  readonly linkinfo?: { readonly info_slave_kind?: string };
-  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[];
-}
-
 function linkOf(result: Result, name: string): Link | undefined {
   if (result.code === 1 && /does not exist/.test(result.stderr)) return undefined;
-  let links: readonly IpLink[];
+  said(result, `what addresses ${name} has`);
+  let links: ReturnType<typeof parseLinks>;
   try {
-    links = JSON.parse(said(result, `what addresses ${name} has`)) as readonly IpLink[];
-  } catch (error) {
-    if (error instanceof HostnetError) throw error;
+    links = parseLinks(result);
+  } catch {
     throw new HostnetError(`what ip says of ${name} is not understood`);
   }
-  const link = links.find(({ ifname }) => ifname === name);
+  const link = links.find((one) => one.name === name);
   if (!link) throw new HostnetError(`ip says nothing of ${name}`);
-  const addresses = (link.addr_info ?? []).flatMap(({ local, prefixlen }) =>
-    local === undefined || prefixlen === undefined ? [] : [`${local}/${prefixlen}`],
-  );
-  return { addresses, vrf: link.linkinfo?.info_slave_kind === "vrf" ? link.master : undefined };
+  return {
+    addresses: link.addresses.map(({ address }) => address),
+    vrf: link.masterType === "vrf" ? link.master : undefined,
+  };
 }
 
 /** All that keeps it from being as declared: each line of a file, how the unit is, where the interface is. */

@@ -1,9 +1,9 @@
 /** What a bridge and a VLAN are alike in: an interface of the host's own, with addresses, routes, and a VRF. */
 import { HostnetError, refuseForGood } from "../errors";
-import type { Problem, Step, Way } from "../kind";
+import type { Problem, Result, Step, Way } from "../kind";
 import { contains, sameSubnet } from "./cidr";
-import { addAddress, asAdded, deleteAddress, type Link, setLink } from "./link";
-import type { Route } from "./route";
+import { addAddress, asAdded, deleteAddress, type Link, lasting, setLink, stays } from "./link";
+import { parseRoutes, present, type Route } from "./route";
 
 /** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
 export const LEAST_IPV6_MTU = 1280;
@@ -50,13 +50,11 @@ export function interfaceProblems(d: Interface, what: string): Problem[] {
 const MAIN = 254;
 
 export function interfaceFacts(d: Interface, link?: Link, vrf?: Link): InterfaceFacts {
-  const addresses = asAdded(lasting(link));
+  const addresses = asAdded(link ? lasting(link) : []);
   return {
     addresses: addresses.map(({ address }) => address),
     addressOptions: Object.fromEntries(
-      addresses
-        .filter(({ dynamic, options }) => !dynamic || options.includes("valid_lft"))
-        .map(({ address, options }) => [address, options]),
+      addresses.filter(stays).map(({ address, options }) => [address, options]),
     ),
     master: link?.master,
     table: d.vrf === undefined ? MAIN : (vrf?.data.table as number | undefined),
@@ -64,14 +62,9 @@ export function interfaceFacts(d: Interface, link?: Link, vrf?: Link): Interface
   };
 }
 
-/** Its addresses but for the link-local ones. */
-export const lasting = (link?: Link) => (link?.addresses ?? []).filter(({ scope }) => scope !== "link");
-
 /** Where its declared routes are looked for: in the table of the VRF that it is in, if one was ever declared. */
-export const routesTable = (
-  facts: InterfaceFacts,
-  ...declared: readonly (Interface | undefined)[]
-): number => (declared.some((d) => d?.vrf !== undefined) ? (facts.within ?? MAIN) : MAIN);
+const routesTable = (facts: InterfaceFacts, ...declared: readonly (Interface | undefined)[]): number =>
+  declared.some((d) => d?.vrf !== undefined) ? (facts.within ?? MAIN) : MAIN;
 
 /** Where its routes go. */
 export function requireTable({ vrf }: Interface, { master, table, within }: InterfaceFacts): number {
@@ -94,6 +87,29 @@ export function requireMtu(d: Interface, state: Interface | undefined, facts: In
 export function membership(d: Interface, state?: Interface, last?: Interface): Step[] {
   if (d.vrf !== undefined) return state?.vrf === d.vrf ? [] : [setLink(d.name, "master", d.vrf)];
   return last?.vrf !== undefined && state?.vrf === last.vrf ? [setLink(d.name, "nomaster")] : [];
+}
+
+/**
+ * The fields that are declared, or were, as they are there.
+ *
+ * @param listed the routes through it, where they were asked for
+ */
+export function observedInterface(
+  d: Interface,
+  last: Interface | undefined,
+  facts: InterfaceFacts,
+  listed: readonly (Result | undefined)[],
+): { addresses?: string[]; routes?: Route[]; vrf?: string } {
+  const wanted = { ...last, ...d };
+  const addresses = [...new Set([...(d.addresses ?? []), ...(last?.addresses ?? [])])];
+  const results = listed.filter((result) => result !== undefined);
+  const either = [...(d.routes ?? []), ...(last?.routes ?? [])];
+  const there = results.length > 0 ? parseRoutes(results) : [];
+  return {
+    ...(wanted.addresses && { addresses: addresses.filter((a) => facts.addresses.includes(a)).sort() }),
+    ...(wanted.routes && { routes: present(either, routesTable(facts, d, last), there) }),
+    ...(wanted.vrf && facts.master && { vrf: facts.master }),
+  };
 }
 
 const six = (address: string): boolean => address.includes(":");

@@ -43,6 +43,14 @@ export const asAdded = (addresses: readonly LinkAddress[]): readonly LinkAddress
   return [...addresses.filter((a) => !six(a)), ...addresses.filter(six).reverse()];
 };
 
+/** Its addresses but for the link-local ones. */
+export const lasting = ({ addresses }: Link): readonly LinkAddress[] =>
+  addresses.filter(({ scope }) => scope !== "link");
+
+/** But for those that autoconfiguration rotates, which come again by themselves. */
+export const stays = ({ dynamic, options }: LinkAddress): boolean =>
+  !dynamic || options.includes("valid_lft");
+
 /** `-d` for the kind of link, no `-s`: counters would change by themselves. */
 export const showLink = (name: string) => ({ argv: ["ip", "-d", "-j", "addr", "show", "dev", name] });
 

@@ -1,5 +1,5 @@
 import type { Query, Result, Step } from "../kind";
-import { addingVerb, asAdded, type Link, type LinkAddress } from "./link";
+import { addingVerb, asAdded, type Link, type LinkAddress, lasting, stays } from "./link";
 import type { Route } from "./route";
 
 /** A route of a member as the host lists it, which is what `ip route add` takes: "-4 10.0.0.0/8 via 10.1.0.9 table 7". */
@@ -30,7 +30,13 @@ const FLAGS = /^(linkdown|dead|pervasive|offload|trap|rt_offload|rt_trap|offload
 const NOTHING = /Cannot find device|FIB table does not exist|not supported/;
 const ROUTE = /^-\d (\d+ )?(default|[\da-f.:]+(\/\d+)?)( |$)/;
 
-/** One route a line, without what only the listing says. Gateways are reached by routes without one: those come first. */
+/** Gateways are reached by routes without one: those come first. */
+export const gatewaysLast = (routes: readonly RouteText[]): readonly RouteText[] => [
+  ...routes.filter((text) => !/ via /.test(text)),
+  ...routes.filter((text) => / via /.test(text)),
+];
+
+/** One route a line, in the order of adding, without what only the listing says. */
 export function parseRoutesOf({ stdout, stderr }: Result, what: string): readonly RouteText[] {
   const [v4 = "", v6] = stdout.split(`${BETWEEN}\n`);
   if (v6 === undefined || (stderr !== "" && !NOTHING.test(stderr))) {
@@ -41,7 +47,7 @@ export function parseRoutesOf({ stdout, stderr }: Result, what: string): readonl
   const all = [...lines("-4", v4), ...lines("-6", v6)];
   const odd = all.find((text) => !ROUTE.test(text));
   if (odd !== undefined) throw new Error(`ip showed an odd route of ${what}: ${odd}`);
-  return [...all.filter((text) => !/ via /.test(text)), ...all.filter((text) => / via /.test(text))];
+  return gatewaysLast(all);
 }
 
 const clean = (line: string): RouteText =>
@@ -108,14 +114,9 @@ const addressText = ({ address, peer, broadcast, options }: LinkAddress): string
   return [address, ...words("peer", peer), ...words("brd", broadcast), ...options].join(" ");
 };
 
-/** But for those that autoconfiguration rotates, which come again by themselves. */
-const stays = ({ dynamic, options }: LinkAddress): boolean => !dynamic || options.includes("valid_lft");
-
 /** All but the link-local ones, in the order of adding. */
-export const lastingTexts = ({ addresses }: Link): readonly string[] =>
-  asAdded(addresses)
-    .filter((a) => a.scope !== "link" && stays(a))
-    .map(addressText);
+export const lastingTexts = (link: Link): readonly string[] =>
+  asAdded(lasting(link)).filter(stays).map(addressText);
 
 /** The IPv6 addresses, which do not outlive the bounce, in the order of adding. */
 export const losable = ({ addresses }: Link): readonly string[] =>

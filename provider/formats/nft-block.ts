@@ -33,6 +33,10 @@ export interface Body {
 
 export const keyOf = ({ kind, name }: Pick<Block, "kind" | "name">): string => `${kind} ${name}`;
 
+/** Where a base chain is attached; not what a comment says. */
+export const hookOf = ({ head }: Pick<Block, "head">): string | undefined =>
+  /^type \S+ hook (\S+)/m.exec(head.join("\n"))?.[1];
+
 const HEADER =
   /^(chain|set|map|counter|quota|limit|ct helper|ct timeout|ct expectation|flowtable|secmark|synproxy) (\S+)$/;
 

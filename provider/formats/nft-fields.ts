@@ -1,16 +1,7 @@
 import { z } from "zod";
-import { integer, setOf } from "../schema";
+import { integer, issue, setOf } from "../schema";
 import { commentProblem, nameProblem } from "./nft";
 import { formatTime, parseTime } from "./nft-element";
-
-export const issue = (
-  context: z.RefinementCtx,
-  message: string,
-  input: unknown,
-  path: PropertyKey[] = [],
-): void => {
-  context.issues.push({ code: "custom", message, input, path });
-};
 
 /** A check as a field: what `problem` says is the message. */
 export const checked = (problem: (text: string) => string | undefined) =>

@@ -120,6 +120,7 @@ umask 077
 mkdir -p $R
 # Those of some kinds, in order.
 objects() { for f in *; do read -r _ kind key _ <"$f" && case $kind in "$1" | "\${2:-$1}" | "\${3:-$1}") echo "$key $f" ;; esac; done | sort; }
+files() { objects "$@" | sed 's/.* //'; }
 complain() {
   for f; do sed -n '1s/^# [^ ]* [^ ]* /pulumi-hostnet could not put back: /p' "$f"; done
   for f; do [ ! -s "$R/$f.err" ] || command cat "$R/$f.err"; done
@@ -131,7 +132,7 @@ close() {
 }
 # Of some kinds, in order: what was not made since the boot, nor written since by a change that made it.
 missing() {
-  for f in $(objects "$@" | sed 's/.* //'); do
+  for f in $(files "$@"); do
     if [ ! -e $R/failed ] || { grep -qx "$f" $R/failed && [ ! "$f" -nt $R/failed ]; }; then echo $f; fi
   done
 }
@@ -151,8 +152,8 @@ tables() {
   done
   absent=$(missing link ruleset late)
   for f in $absent; do close $f; done
-  for f in $(objects ruleset | sed 's/.* //'); do
-    case " $(echo $absent) " in *" $f "*) ;; *) ( . "./$f"; make ) 9>&- || { complain $f; bad=1; } ;; esac
+  for f in $(files ruleset); do
+    echo "$absent" | grep -qx "$f" || ( . "./$f"; make ) 9>&- || { complain $f; bad=1; }
   done
   rm -f $R/boot.nft
   flock -u 9

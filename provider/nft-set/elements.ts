@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
-import { comment, issue, time } from "../formats/nft-fields";
+import { comment, time } from "../formats/nft-fields";
 import { formatRange, parseRange, type Range } from "../formats/nft-range";
+import { issue } from "../schema";
 
 /** Element -> what stands with it: "", "timeout 1h comment \"x\"", of a map "accept" or "timeout 1h : accept". */
 export type Elements = Readonly<Record<string, string>>;

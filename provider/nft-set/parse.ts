@@ -1,6 +1,6 @@
 import { HostnetError } from "../errors";
 import { references, tokenize } from "../formats/nft";
-import { type Block, type Body, parseBody } from "../formats/nft-block";
+import { type Block, type Body, hookOf, parseBody } from "../formats/nft-block";
 import { type Collection, MAP_LINES, readLines, SET_LINES } from "../formats/nft-collection";
 import type { Last, Observed, Query, Result } from "../kind";
 import { flagsOf, isMap, type NftSet, type schema } from "./args";
@@ -113,7 +113,6 @@ function usersOf(table: Body | undefined, name: string): Pick<Facts, "users" | "
   const using = chains.filter(({ rules = [] }) =>
     rules.some((rule) => rule.includes(`@${name}`) && references(rule).sets.includes(name)),
   );
-  const hookOf = ({ head }: Block) => /^type \S+ hook (\S+)/m.exec(head.join("\n"))?.[1];
   const straight = using.every((chain) => hookOf(chain) !== undefined);
   const hooks = (straight ? using : chains).flatMap((chain) => hookOf(chain) ?? []);
   return { users: using.map((chain) => chain.name), hooks: [...new Set(hooks)].sort() };

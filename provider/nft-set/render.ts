@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
-import { transaction } from "../formats/nft-batch";
+import { linesOf, transaction } from "../formats/nft-batch";
 import { type Collection, collectionHead } from "../formats/nft-collection";
 import { parseRange } from "../formats/nft-range";
 import type { Boot, Last, Observed, Step } from "../kind";
@@ -26,8 +26,7 @@ export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
 const NOTHING: Facts = { dormant: false, head: [], users: [], hooks: [], ended: [] };
 
 /** What a create sends where there is nothing of the set yet. */
-export const fresh = (d: NftSet): readonly string[] =>
-  ensure(d, { facts: NOTHING }).flatMap(({ stdin = "" }) => stdin.split("\n").slice(0, -1));
+export const fresh = (d: NftSet): readonly string[] => linesOf(ensure(d, { facts: NOTHING }));
 
 /** Before the rules that use it. A long list that neither packets nor time change is written down by the host itself. */
 export function boot(d: NftSet): Boot<Facts> {

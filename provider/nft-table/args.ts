@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { collection, comment, family, flag, issue, name, names, words } from "../formats/nft-fields";
+import { collection, comment, family, flag, name, names, words } from "../formats/nft-fields";
 import type { Desired } from "../kind";
-import { setOf } from "../schema";
+import { issue, setOf } from "../schema";
 import { device, elements, named, priority, rules, text } from "./fields";
 
 /** A chain that others jump to. */

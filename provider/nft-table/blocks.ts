@@ -127,8 +127,6 @@ function said(line: string, kind: string, family: string): string {
 
 export const isBase = (block: Block): boolean =>
   block.kind === "chain" && block.head.some((line) => line.startsWith("type "));
-export const hookOf = ({ head }: Block): string | undefined =>
-  /^type \S+ hook (\S+)/m.exec(head.join("\n"))?.[1];
 export const hasFlag = (block: Block, flag: string): boolean =>
   block.head.some((line) => line.startsWith("flags ") && line.slice(6).split(/ ?, ?/).includes(flag));
 

@@ -1,10 +1,10 @@
 import { references } from "../formats/nft";
-import { type Block, keyOf, parseBody } from "../formats/nft-block";
+import { type Block, hookOf, keyOf, parseBody } from "../formats/nft-block";
 import { divide } from "../formats/nft-element";
 import { ownerOf } from "../formats/nft-words";
 import type { Problem } from "../kind";
 import { type NftTable, rulesOf } from "./args";
-import { hookOf, isBase, PRIORITIES, priorityNumber, tableOf } from "./blocks";
+import { isBase, PRIORITIES, priorityNumber, tableOf } from "./blocks";
 import { fieldOf } from "./structure";
 
 /** Rules across fields, asked when all of them are known. */

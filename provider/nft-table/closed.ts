@@ -1,6 +1,6 @@
-import type { Block } from "../formats/nft-block";
+import { type Block, hookOf } from "../formats/nft-block";
 import type { NftTable } from "./args";
-import { hookOf, isBase, tableOf } from "./blocks";
+import { tableOf } from "./blocks";
 
 const IN = ["ingress", "prerouting", "input"];
 const OUT = ["output", "postrouting", "egress"];
@@ -15,7 +15,7 @@ export function closed(d: NftTable): string | undefined {
   if (d.dormant || d.family === "arp") return undefined;
   const chains = [...tableOf(d).blocks.values()].flatMap((block) => {
     const type = block.head.find((line) => line.startsWith("type filter "));
-    return type !== undefined && isBase(block) && decides(block)
+    return type !== undefined && decides(block)
       ? [`chain ${block.name} { ${type}; policy drop; ${wayIn(d.family, hookOf(block)!).join("; ")}; }`]
       : [];
   });

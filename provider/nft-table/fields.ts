@@ -2,7 +2,8 @@ import { z } from "zod";
 import { nameProblem, print, ruleProblem, tokenize, unresolved } from "../formats/nft";
 import { parseBody } from "../formats/nft-block";
 import { byKey, parseElement } from "../formats/nft-element";
-import { comment, issue, time } from "../formats/nft-fields";
+import { comment, time } from "../formats/nft-fields";
+import { issue } from "../schema";
 
 export const device = z
   .string()

@@ -1,6 +1,7 @@
+import { hookOf } from "../formats/nft-block";
 import type { Kind } from "../kind";
 import { schema } from "./args";
-import { hookOf, tableOf } from "./blocks";
+import { tableOf } from "./blocks";
 import { refine } from "./checks";
 import { explain, trial } from "./explain";
 import { lockout } from "./lockout";

@@ -1,9 +1,9 @@
 import { contains, parseAddress } from "../formats/cidr";
 import { canonicalStatement, unquote } from "../formats/nft";
-import type { Block } from "../formats/nft-block";
+import { type Block, hookOf } from "../formats/nft-block";
 import type { Way } from "../kind";
 import type { NftTable } from "./args";
-import { hookOf, tableOf } from "./blocks";
+import { tableOf } from "./blocks";
 
 /** Whether a rule applies to the first packet of a new connection of ours. What is not understood may. */
 type Match = "yes" | "no" | "maybe";

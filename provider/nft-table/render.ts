@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
 import { mentions, references } from "../formats/nft";
-import { transaction } from "../formats/nft-batch";
+import { linesOf, transaction } from "../formats/nft-batch";
 import type { Block } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
@@ -37,16 +37,15 @@ export function ensure(
 const NOTHING: Facts = { table: "", present: false, listing: {}, foreign: [] };
 
 /** What a create sends where there is nothing of the table yet. */
-export const fresh = (d: NftTable): readonly string[] =>
-  ensure(d, { facts: NOTHING }).flatMap(({ stdin = "" }) => stdin.split("\n").slice(0, -1));
+export const fresh = (d: NftTable): readonly string[] => linesOf(ensure(d, { facts: NOTHING }));
 
 /** The same without the elements of its sets. */
 export const skeleton = (d: NftTable): readonly string[] =>
-  ensure(d, { facts: NOTHING }).flatMap(({ stdin = "" }) =>
-    stdin
-      .replace(/^add element .*\n(\t.*\n)*\}\n/gm, "")
-      .split("\n")
-      .slice(0, -1),
+  linesOf(
+    ensure(d, { facts: NOTHING }).map((step) => ({
+      ...step,
+      stdin: step.stdin?.replace(/^add element .*\n(\t.*\n)*\}\n/gm, ""),
+    })),
   );
 
 /** After its sets. One that is bound to links cannot come before them. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { filterName, parameters } from "../formats/filterref";
-import { integer } from "../schema";
+import { integer, issue } from "../schema";
 import { attributesOf, type Protocol, protocolNames } from "./protocols";
 import { canonicalValue } from "./values";
 
@@ -77,7 +77,7 @@ const matchesField = (protocol: Protocol) =>
     const listed = Array.isArray(given);
     const complain: Complain = (message, n, attribute) => {
       const path = [...(listed ? [n] : []), ...(attribute === undefined ? [] : [attribute])];
-      context.issues.push({ code: "custom", message, path, input: given });
+      issue(context, message, given, path);
     };
     const found = matchesIn(protocol, listed ? given : [given], complain);
     if (context.issues.length > 0) return z.NEVER;
@@ -102,11 +102,7 @@ const rule = z
     const named = Object.entries(others).filter(([, value]) => value !== undefined);
     if (named.length > 1) {
       const names = named.map(([name]) => name).join(" and ");
-      context.issues.push({
-        code: "custom",
-        message: `has ${names}: a rule takes one protocol`,
-        input: given,
-      });
+      issue(context, `has ${names}: a rule takes one protocol`, given);
       return z.NEVER;
     }
     const off = statematch === false ? { statematch } : {};
@@ -123,11 +119,7 @@ const reference = z
 /** One or the other by its fields, so that what is wrong is told of that one. */
 export const entry = z.unknown().transform((given, context): Entry => {
   if (!isObject(given)) {
-    context.issues.push({
-      code: "custom",
-      message: "must be a rule or a reference to a filter",
-      input: given,
-    });
+    issue(context, "must be a rule or a reference to a filter", given);
     return z.NEVER;
   }
   const result = (isReference(given) ? reference : rule).safeParse(given);

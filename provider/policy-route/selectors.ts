@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { issue } from "../schema";
 
 const NUMBERS: Readonly<Record<string, number>> = {
   icmp: 1,
@@ -48,7 +49,7 @@ export function range(min: number, max: number, what: string) {
     const [, from, to = from] = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(String(value)) ?? [];
     const [first, last] = [Number(from), Number(to)];
     if (!(first >= min && first <= last && last <= max)) {
-      context.issues.push({ code: "custom", message, input: value });
+      issue(context, message, value);
       return z.NEVER;
     }
     return first === last ? first : `${first}-${last}`;

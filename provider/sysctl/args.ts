@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Desired, Problem } from "../kind";
-import { label } from "../schema";
+import { issue, label } from "../schema";
 import { claimKey, keyOf } from "./keys";
 
 /** Kernel settings, as sysctl(8) sets them. */
@@ -30,8 +30,7 @@ const value = z
   );
 
 const settings = z.unknown().transform((raw, context) => {
-  const problem = (message: string, path: string[] = []) =>
-    context.issues.push({ code: "custom", message, path, input: raw });
+  const problem = (message: string, path: string[] = []) => issue(context, message, raw, path);
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
     problem('must be values by key, as { "net.ipv4.ip_forward": 1 }');
     return z.NEVER;

@@ -66,16 +66,13 @@ const set = (key: string, value: string): Step =>
 /** For any value and any name of a device, which sysctl would cut at an equals sign. */
 const put = (key: string, value: string): Step => ({ argv: ["tee", pathOf(key)], stdin: `${value}\n` });
 
-const formerOf = (key: string, { shared }: Seen): Former | undefined =>
+const formerOf = (key: string, { shared }: Pick<Seen, "shared">): Former | undefined =>
   shared?.[claimKey(key)] as Former | undefined;
 
 /** What a key goes back to with its last claim, or with that of a key that wrote it. */
 export function formerValue(key: string, shared: Seen["shared"] = {}): string | undefined {
   const formers = Object.values(shared) as (Former | undefined)[];
-  return (
-    (shared[claimKey(key)] as Former | undefined)?.value ??
-    formers.find((f) => f?.devices?.[key])?.devices[key]
-  );
+  return formerOf(key, { shared })?.value ?? formers.find((f) => f?.devices?.[key])?.devices[key];
 }
 
 const isGivenBack = (key: string, before: Seen): boolean => {

@@ -2,13 +2,13 @@ import { HostnetError } from "../errors";
 import {
   type InterfaceFacts,
   interfaceFacts,
+  observedInterface,
   parseAttached,
-  routesTable,
   showAttached,
 } from "../formats/interface";
 import { type Link, parseLink, showLink } from "../formats/link";
 import { lastingTexts, parseRoutesOf, type RouteText, showRoutesOf } from "../formats/listed";
-import { parseRoutes, present, type Route, showRoutes } from "../formats/route";
+import { showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { schema, Vlan } from "./args";
 
@@ -82,15 +82,6 @@ export function parse(
   if (!link) return { facts };
 
   const wanted = { ...last?.desired, ...d };
-  const either = <K extends "addresses" | "routes">(key: K) => [
-    ...(d[key] ?? []),
-    ...(last?.desired[key] ?? []),
-  ];
-  const addresses = [...new Set(either("addresses") as string[])]
-    .filter((a) => facts.addresses.includes(a))
-    .sort();
-  const listed = answers.v4 && answers.v6 ? parseRoutes([answers.v4, answers.v6]) : [];
-  const routes = present(either("routes") as Route[], routesTable(facts, d, last?.desired), listed);
   const scalars = observedScalars(link);
   const managed = Object.entries(scalars).filter(([key]) => key in wanted);
   return {
@@ -99,9 +90,7 @@ export function parse(
       // A link in another namespace has no name here.
       link: link.lower ?? "",
       vlanId: link.data.id as number,
-      ...(wanted.addresses && { addresses }),
-      ...(wanted.routes && { routes }),
-      ...(wanted.vrf && link.master && { vrf: link.master }),
+      ...observedInterface(d, last?.desired, facts, [answers.v4, answers.v6]),
       ...Object.fromEntries(managed),
     },
     rest: Object.fromEntries(Object.entries(scalars).filter(([key]) => !(key in wanted))),

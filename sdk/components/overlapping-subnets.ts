@@ -5,6 +5,7 @@ import { NftTable } from "../nft-table";
 import { PolicyRoute } from "../policy-route";
 import { Sysctl } from "../sysctl";
 import { Vrf } from "../vrf";
+import { forwarding, refused } from "./component";
 import { readOverlap, type Site, translation, zonesInBridges } from "./overlap";
 
 /** A bridge for the guests of a site: its name, and any field of a `Bridge` but those that the site gives it. */
@@ -86,7 +87,7 @@ export class OverlappingSubnets extends pulumi.ComponentResource {
   constructor(name: string, args: OverlappingSubnetsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("hostnet:index:OverlappingSubnets", name, {}, opts);
     const { addresses: _, sites: __, priority: ___, ...host } = args;
-    const overlap = refused(name, () => readOverlap(args));
+    const overlap = refused("OverlappingSubnets", name, () => readOverlap(args));
     const { sites, shared } = overlap;
     const addresses = [...overlap.addresses];
     const parent = { parent: this };
@@ -143,23 +144,11 @@ export class OverlappingSubnets extends pulumi.ComponentResource {
       { ...host, name, ...translation(overlap) },
       { parent: this, dependsOn: [...links, ...rules] },
     );
-    const forwarding = { 4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding" };
     new Sysctl(
       `${name}-forwarding`,
-      {
-        ...host,
-        settings: Object.fromEntries([...shared.keys()].map((version) => [forwarding[version], 1])),
-      },
+      { ...host, settings: forwarding(shared.keys()) },
       { parent: this, dependsOn: links },
     );
     this.registerOutputs({ vrfs: Object.fromEntries(sites.map(({ name: site, vrf }) => [site, vrf])) });
-  }
-}
-
-function refused<T>(name: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new pulumi.RunError(`OverlappingSubnets "${name}": ${(error as Error).message}`);
   }
 }

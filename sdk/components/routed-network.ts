@@ -5,6 +5,7 @@ import { DhcpDns } from "../dhcp-dns";
 import { NftTable } from "../nft-table";
 import type { Args } from "../resource";
 import { Sysctl } from "../sysctl";
+import { forwarding, refused } from "./component";
 import {
   apart,
   checked,
@@ -15,7 +16,7 @@ import {
   prerouting,
   type Routed,
 } from "./routed-rules";
-import { type Subnet, subnetsOf } from "./subnet";
+import { subnetsOf } from "./subnet";
 
 export type { HttpRedirect, PublishedPort };
 
@@ -78,11 +79,11 @@ export class RoutedNetwork extends pulumi.ComponentResource {
     const bridgeName = pulumi.output(fields.bridge ?? name);
     const subnets = pulumi
       .output(fields.subnet)
-      .apply((given) => said(name, () => subnetsOf(given as string | string[])));
+      .apply((given) => refused("RoutedNetwork", name, () => subnetsOf(given as string | string[])));
     const routed = pulumi
       .all([bridgeName, subnets, fields.uplink, fields.publish, fields.redirectHttp, fields.rules])
       .apply(([bridge, subnets, uplink, publish = [], redirectHttp, rules = []]) =>
-        said(name, () =>
+        refused("RoutedNetwork", name, () =>
           checked({ bridge, subnets, uplink, publish, redirectHttp, isolated, rules } as Routed),
         ),
       );
@@ -143,7 +144,7 @@ export class RoutedNetwork extends pulumi.ComponentResource {
     );
     new Sysctl(
       name,
-      { ...host, name: table, settings: subnets.apply(forwarding) },
+      { ...host, name: table, settings: subnets.apply((all) => forwarding(all.map(({ family }) => family))) },
       { ...own, dependsOn: lan },
     );
     new DhcpDns(
@@ -166,16 +167,3 @@ export class RoutedNetwork extends pulumi.ComponentResource {
     this.registerOutputs({ bridge: this.bridge, gateways: this.gateways });
   }
 }
-
-function said<T>(name: string, make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    throw new pulumi.RunError(`RoutedNetwork "${name}": ${(error as Error).message}`);
-  }
-}
-
-const forwarding = (subnets: readonly Subnet[]): Record<string, number> =>
-  Object.fromEntries(
-    subnets.map(({ family }) => [family === 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding", 1]),
-  );

@@ -49,7 +49,7 @@ test("in a VRF, beside libvirt's own; killed, it comes again; a port that is tak
   await vm.sh("virsh -q net-start default");
   try {
     const before = await settled(vm);
-    project.program(program(vm, ...resources("10.7.0.199")));
+    project.program(program(vm, ...resources("10.7.0.150")));
     await project.up();
     let given = "";
     await prove("a guest in the VRF gets its lease and its names", async () => {
@@ -78,7 +78,7 @@ tries=0; until [ "$(systemctl is-active ${UNIT})" = active ]; do tries=$((tries 
       must(!/updated/.test(told), told);
       return "another process, and no drift";
     });
-    const more = resources("10.7.0.150");
+    const more = resources("10.7.0.199");
     await prove("a port that another has taken meanwhile is told, with its process", async () => {
       await vm.sh(`systemctl stop ${UNIT}
 ip vrf exec red python3 /run/world/hold.py >/dev/null 2>&1 </dev/null & echo $! >/run/world/hold.pid

@@ -43,6 +43,7 @@ interface Host {
 }
 const LINK = {
   ifname: "br-lan",
+  flags: ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
   addr_info: [
     { family: "inet", local: "10.7.0.1", prefixlen: 24 },
     { family: "inet6", local: "2001:db8:7::1", prefixlen: 64 },
