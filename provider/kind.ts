@@ -105,7 +105,7 @@ export interface Boot<F> {
   readonly when?: "ruleset" | "late";
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
-  /** What prints the text on the host, where it is too long to be sent with every change. */
+  /** What prints the text on the host, after a change of what is too long to be sent whole with it. */
   readonly listing?: readonly string[];
 }
 

@@ -32,7 +32,7 @@ export class Notes<S extends z.ZodRawShape, F> {
   }
 
   /** With what runs at boot; of a long list that only the host knows, that stays as it is. */
-  keep(record: HostRecord, { facts, shared }: Observed<S, F>, way?: Way): readonly File[] {
+  keep(record: HostRecord, { state, facts, shared }: Observed<S, F>, way?: Way): readonly File[] {
     const { boot, name } = this.kind;
     const files = this.write(record);
     if (!boot) return files;
@@ -41,8 +41,10 @@ export class Notes<S extends z.ZodRawShape, F> {
     if (last.desired !== record.desired) return files;
     const then = boot(last.desired, facts);
     const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
+    // What is made now is sent anyway.
+    const listing = state && then.listing;
     const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
-    return [...files, writeAtBoot(record, { ...then, steps, undo }, way?.port)];
+    return [...files, writeAtBoot(record, { ...then, steps, undo, listing }, way?.port)];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */

@@ -23,6 +23,9 @@ export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed"
   readonly undo: readonly Step[];
 }
 
+/** Characters of a text of nft beyond which it is no word of a script. */
+const LONG = 8192;
+
 export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): File {
   const path = `${FOLDER}/${name}`;
   const order = String(boot.order).padStart(2, "0");
@@ -35,8 +38,9 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
     return { path, text: `${head(boot.when ?? "link", order)}${closed}${made}${undone}` };
   }
   const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${undone}`;
-  if (boot.listing) return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing };
   const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
+  if (boot.listing || lines.length > LONG)
+    return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing ?? lines };
   return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
 }
 

@@ -4,8 +4,8 @@ import type { Query, Result, Step } from "../kind";
 export interface File {
   readonly path: string;
   readonly text?: string;
-  /** A command on the host, whose output follows the text. */
-  readonly source?: readonly string[];
+  /** What follows the text: a long one, or what a command on the host prints. */
+  readonly source?: string | readonly string[];
 }
 
 /** A claim to a shared setting: a file of our own in the setting's folder, beside the value found there first. */

@@ -2,6 +2,7 @@ import { dirname } from "node:path/posix";
 import type { Query, Step } from "../kind";
 import { END_OF_SOURCE, FOLDER, INSTALL } from "./boot";
 import { ending, MODES, opening, settling } from "./checkpoint";
+import { Data } from "./data";
 import { CUT } from "./outcome";
 import { type Change, END, type File, type Plan } from "./plan";
 import { block, command, guarded, PRELUDE, quote } from "./shell";
@@ -11,25 +12,17 @@ import { block, command, guarded, PRELUDE, quote } from "./shell";
  * `by` says who sends it, for those who have to wait.
  */
 export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
-  const data: Buffer[] = [];
-  let size = 0;
-  const stored = (text: string): string => {
-    const blob = Buffer.from(text, "utf8");
-    data.push(blob);
-    const at = `i ${size + 1} ${blob.length}`;
-    size += blob.length;
-    return at;
-  };
+  const data = new Data();
   const framed = (step: Step, n: number): string => {
     const run = `s ${n} ${command(step.argv)}`;
-    const fed = step.stdin === undefined ? run : `${stored(step.stdin)} | ${run}`;
+    const fed = step.stdin === undefined ? run : `${data.command(step.stdin)} | ${run}`;
     return guarded(step, fed);
   };
 
   const functions = plans.map((plan, n) => {
     if (!plan.change)
       return `${looks(`q${n}`, plan.queries, framed)}${block(`o${n}`, [`M="$R ${n} q"; q${n}`])}`;
-    return operation(n, plan, plan.change, framed, by);
+    return operation(n, plan, plan.change, { framed, data }, by);
   });
   const changes = plans.some((plan) => plan.change);
   const written = plans.flatMap(({ change }) =>
@@ -59,7 +52,7 @@ exit
   // The offset of the data has a fixed width, so that writing it does not move the data.
   const offset = (length: number): string => `B=$((1${String(length).padStart(9, "0")} - 1000000000))\n`;
   const header = offset(offset(0).length + Buffer.byteLength(body));
-  return Buffer.concat([Buffer.from(header + body, "utf8"), ...data]);
+  return Buffer.concat([Buffer.from(header + body, "utf8"), ...data.bytes()]);
 }
 
 type Framed = (step: Step, n: number) => string;
@@ -72,13 +65,16 @@ function operation(
   n: number,
   { queries, label = "a change" }: Plan,
   change: Change,
-  framed: Framed,
+  { framed, data }: { framed: Framed; data: Data },
   by: string,
 ): string {
   const end = (code: number): string => `{ M="$R ${n} end"; f 0 ${code}; return; }`;
   const write = ({ path, text, source }: File): string => {
     if (text === undefined) return `drop ${quote(path)}`;
-    if (source) return `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)} ${command(source)}`;
+    if (source) {
+      const prints = typeof source === "string" ? data.command(source) : command(source);
+      return `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)} ${prints}`;
+    }
     return `put ${quote(path)} ${quote(text)}`;
   };
   const files = (list: readonly File[]): string => list.map(write).join(" && ") || ":";

@@ -30,8 +30,8 @@ trap T=1 TERM INT
 # f ends the output of a command with a frame, on both streams; s runs a command and frames it.
 f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2; }
 s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
-# i prints the stdin of a step, which lies behind the end of this script.
-i() { tail -c +$((B + $1)) "$0" | head -c "$2"; }
+# i prints the stdin of a step, which lies behind the end of this script, in one piece or in two.
+i() { tail -c +$((B + $1)) "$0" | head -c "$2"; [ $# = 2 ] || i "$3" "$4"; }
 # put leaves no file behind that ls shows, wherever it is cut; cat can say why a disk takes no more, printf cannot.
 put() { p=\${1%/*}/.new; w "$2" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
 # fill: the same with what a command prints in between.

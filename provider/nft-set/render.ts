@@ -28,7 +28,7 @@ const NOTHING: Facts = { dormant: false, head: [], users: [], hooks: [], ended: 
 /** What a create sends where there is nothing of the set yet. */
 export const fresh = (d: NftSet): readonly string[] => linesOf(ensure(d, { facts: NOTHING }));
 
-/** Before the rules that use it. A long list that neither packets nor time change is written down by the host itself. */
+/** Before the rules that use it. When a long list changes that neither packets nor time change, the host writes it down itself. */
 export function boot(d: NftSet): Boot<Facts> {
   const { family, table, elements = {} } = d;
   const lively = flagsOf(d).some((flag) => flag === "dynamic" || flag === "timeout");
@@ -39,9 +39,7 @@ export function boot(d: NftSet): Boot<Facts> {
     facts: NOTHING,
     ...(long && { listing: ["env", "TZ=UTC", "nft", "list", ...place(d).split(" ")] }),
     // Not "create", for after a reload of nftables it may be there.
-    steps: long
-      ? []
-      : [transaction([`add table ${family} ${table}`, printed("add", d, headOf(d)), ...add(d, elements)])],
+    steps: [transaction([`add table ${family} ${table}`, printed("add", d, headOf(d)), ...add(d, elements)])],
   };
 }
 const LONG = 1000;

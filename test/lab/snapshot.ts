@@ -54,6 +54,13 @@ export function parseSnapshot(text: string): Snapshot {
   };
 }
 
+/** Links are numbered anew by every boot. */
+export function unnumbered({ links, addresses, ...rest }: Snapshot): Snapshot {
+  const bare = (rows: Snapshot["links"]) =>
+    Object.fromEntries(Object.entries(rows).map(([name, { ifindex: _, ...row }]) => [name, row]));
+  return { ...rest, links: bare(links), addresses: bare(addresses) };
+}
+
 /** What differs, one line each, `-` before and `+` after; empty when the host is as it was. */
 export function differences(before: Snapshot, after: Snapshot): string[] {
   const [old, now] = [flat(before), flat(after)];

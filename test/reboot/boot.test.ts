@@ -1,8 +1,9 @@
 // What was declared survives a reboot of the host, and restarts of what it shares the host with.
 
-import { newProject, program, settled, startVm, type Vm, verify } from "../e2e/lab.ts";
+import { router } from "../demo/router.ts";
+import { exampleProject, newProject, program, settled, startVm, type Vm, verify } from "../e2e/lab.ts";
 import type { Project } from "../e2e/project.ts";
-import { differences, type Snapshot } from "../lab/snapshot.ts";
+import { differences, type Snapshot, unnumbered } from "../lab/snapshot.ts";
 
 jest.setTimeout(1_200_000);
 
@@ -45,12 +46,6 @@ const resources = [
 ];
 const transient = 'new Bridge("br-tmp", { ...host, persist: false });';
 
-/** Links are numbered anew by every boot. */
-function unnumbered({ links, addresses, ...rest }: Snapshot): Snapshot {
-  const bare = (rows: Snapshot["links"]) =>
-    Object.fromEntries(Object.entries(rows).map(([name, { ifindex: _, ...row }]) => [name, row]));
-  return { ...rest, links: bare(links), addresses: bare(addresses) };
-}
 /** But for what networkd itself sets on lan2: it does not while that is a port of ours. */
 const changes = (before: Snapshot, after: Snapshot): string[] =>
   differences(before, after).filter((line) => !/lan2|fe80::ff:fe00:602/.test(line));
@@ -140,4 +135,13 @@ test("a port that a filter is bound to is closed after a reboot, until it is the
     vm,
     'no "virsh -q nwfilter-binding-dumpxml tap-l"; no "nft list table bridge hostnet-closed-tap-l"; [ ! -e /etc/hostnet ]',
   );
+});
+
+test("the demo's second scene: the guests' router, and a reboot", async () => {
+  const example = exampleProject("routed-vm-network");
+  try {
+    await router(vm, example);
+  } finally {
+    example.close();
+  }
 });

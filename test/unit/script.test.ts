@@ -157,3 +157,25 @@ test("the offset of the data counts bytes, however long the text is", () => {
     expect(blob.subarray(offset).toString()).toBe("data é");
   }
 });
+
+test("a long text is sent once, though its first lines differ", () => {
+  const list = Array.from({ length: 2000 }, (_, n) => `10.0.${n >> 8}.${n & 255},\n`).join("");
+  const batch = `add table ip t é\ncreate set ip t s\nadd element ip t s {\n${list}}\n`;
+  const kept = batch.replace("create", "add");
+  const file = { path: "/etc/hostnet/boot.d/s", text: "# head\n", source: kept };
+  const bytes = compile(
+    [{ queries: [], change: { ...change, steps: [{ argv: ["nft"], stdin: batch }], record: [file] } }],
+    "MARK",
+  );
+  expect(bytes.toString().split(list).length - 1).toBe(1);
+  const printed = (pattern: RegExp) => {
+    const [, ...numbers] = pattern.exec(bytes.toString())!;
+    const at = numbers.filter((one) => one !== undefined).map(Number);
+    const offset = Number(/^B=\$\(\(1(\d+)/.exec(bytes.toString())![1]);
+    const piece = (n: number) =>
+      bytes.subarray(offset + at[n]! - 1, offset + at[n]! - 1 + at[n + 1]!).toString();
+    return at.length === 2 ? piece(0) : piece(0) + piece(2);
+  };
+  expect(printed(/i (\d+) (\d+) (\d+) (\d+) \| s 0 nft \|\|/)).toBe(batch);
+  expect(printed(/fill \S+ '# head\n' \S+\n\S+\n\S* ?i (\d+) (\d+)\n/)).toBe(kept);
+});

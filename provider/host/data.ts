@@ -1,0 +1,50 @@
+/** What lies behind the end of a script: the input of its steps, and long texts of files. */
+export class Data {
+  private readonly blobs: Buffer[] = [];
+  private readonly long: { readonly text: string; readonly begin: number }[] = [];
+  size = 0;
+
+  /** The command that prints a text. */
+  command(text: string): string {
+    const known = this.sameEnd(text);
+    if (known === undefined) return `i ${this.add(text)}`;
+    const begin = text.slice(0, text.length - known.length);
+    return `i ${begin === "" ? "" : `${this.add(begin)} `}${known.at}`;
+  }
+
+  bytes(): readonly Buffer[] {
+    return this.blobs;
+  }
+
+  private add(text: string): string {
+    const blob = Buffer.from(text, "utf8");
+    if (text.length > LONG) this.long.push({ text, begin: this.size });
+    const at = `${this.size + 1} ${blob.length}`;
+    this.blobs.push(blob);
+    this.size += blob.length;
+    return at;
+  }
+
+  /** A long list is sent once, for nft and for the file that is loaded at boot: only their first lines differ. */
+  private sameEnd(text: string): { readonly at: string; readonly length: number } | undefined {
+    if (text.length <= LONG) return undefined;
+    for (const known of this.long) {
+      let from = 0;
+      for (let lines = 0; lines < HEAD; lines++) {
+        const end = known.text.slice(from);
+        if (end.length > LONG && text.endsWith(end)) {
+          const skipped = Buffer.byteLength(known.text.slice(0, from));
+          return { at: `${known.begin + skipped + 1} ${Buffer.byteLength(end)}`, length: end.length };
+        }
+        from = known.text.indexOf("\n", from) + 1;
+        if (from === 0) break;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** Characters below which it does not matter. */
+const LONG = 8192;
+/** Lines in which they may differ. */
+const HEAD = 4;
