@@ -105,10 +105,15 @@ export function refine(d: NftSet): readonly Problem[] {
       },
     ];
   const types = typesOf(d);
-  return Object.entries(d.elements ?? {}).flatMap(([key, rest]) => {
-    const reason = keyProblem(key, types) ?? valueProblem(d, valueIn(rest));
-    return reason === undefined ? [] : [{ property: `elements.${key}`, reason }];
-  });
+  const problems: Problem[] = [];
+  // Lists may be long: nothing is made of what is right.
+  for (const key in d.elements) {
+    const rest = d.elements[key]!;
+    const value = rest === "" ? undefined : valueIn(rest);
+    const reason = keyProblem(key, types) ?? valueProblem(d, value);
+    if (reason !== undefined) problems.push({ property: `elements.${key}`, reason });
+  }
+  return problems;
 }
 
 function valueProblem(d: NftSet, value: string | undefined): string | undefined {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
 import { comment, time } from "../formats/nft-fields";
-import { formatRange, parseRange, type Range } from "../formats/nft-range";
+import { formatRange, parseRange, plainIPv4, type Range } from "../formats/nft-range";
 import { issue } from "../schema";
 
 /** Element -> what stands with it: "", "timeout 1h comment \"x\"", of a map "accept" or "timeout 1h : accept". */
@@ -24,8 +24,9 @@ interface Entry {
 
 /** A record from element to what stands with it: in a preview, one element more is one line more. */
 export const elements = z
-  .union([z.array(item), z.record(z.string(), z.string())], "must be a list of elements, or a record")
+  .union([z.array(item), z.custom<Elements>(isRecord)], "must be a list of elements, or a record")
   .transform((given, context): Elements => {
+    if (!Array.isArray(given) && isCanonical(given)) return given;
     const entries: Entry[] = [];
     const add = (at: PropertyKey, text: string) => {
       try {
@@ -47,6 +48,28 @@ export const elements = z
       return {};
     }
   });
+
+/** As z.record, without a copy. */
+function isRecord(given: unknown): boolean {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
+  for (const key in given) if (typeof (given as Elements)[key] !== "string") return false;
+  return true;
+}
+
+/** A long list that was here before: addresses and prefixes alone, in order, none of which could be one with the next. */
+function isCanonical(given: Elements): boolean {
+  let end = Number.NEGATIVE_INFINITY;
+  let [wide, adjacent] = [false, false];
+  for (const key in given) {
+    const range = given[key] === "" ? plainIPv4(key) : undefined;
+    if (!range || range.low <= end) return false;
+    adjacent ||= range.low === end + 1;
+    wide ||= range.low !== range.high;
+    if (wide && adjacent) return false;
+    end = range.high;
+  }
+  return true;
+}
 
 type Item = Exclude<z.output<typeof item>, string>;
 
@@ -70,39 +93,9 @@ const recordText = (key: string, rest: string): string =>
 /** The bulk of long lists is addresses and nothing else: those go without the tokenizer. */
 const PLAIN = /^[\d.]+(\/\d+)?$|^[0-9a-fA-F.:]*:[0-9a-fA-F.:]*:[0-9a-fA-F.:]*(\/\d+)?$/;
 
-/** "10.0.0.1" or "10.0.0.0/8", as it is canonical: the bulk of long lists, read without regular expressions. */
-function plainIPv4(text: string): Range | undefined {
-  let [low, octet, digits, dots, at] = [0, 0, 0, 0, 0];
-  for (; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code >= 48 && code <= 57) {
-      // A leading 0 could be octal.
-      if (digits > 0 && octet === 0) return undefined;
-      octet = octet * 10 + code - 48;
-      if (++digits > 3 || octet > 255) return undefined;
-    } else if (code === 46 || code === 47) {
-      if (digits === 0 || dots > 3) return undefined;
-      low = low * 256 + octet;
-      [octet, digits] = [0, 0];
-      if (code === 47) break;
-      dots++;
-    } else return undefined;
-  }
-  if (dots !== 3) return undefined;
-  if (at === text.length) {
-    if (digits === 0) return undefined;
-    const value = BigInt(low * 256 + octet);
-    return { domain: "ip", low: value, high: value };
-  }
-  const length = /^[1-9]$|^[12]\d$|^3[01]$/.test(text.slice(at + 1)) ? Number(text.slice(at + 1)) : undefined;
-  if (length === undefined || low % 2 ** (32 - length) !== 0) return undefined;
-  return { domain: "ip", low: BigInt(low), high: BigInt(low + 2 ** (32 - length) - 1) };
-}
-
 /** "10.0.0.0/8", "eth0 . 80 timeout 1h comment \"x\" : accept": one element in one spelling, as written or as listed. */
 export function entryOf(text: string, listed = false): Omit<Entry, "at"> {
-  const range = plainIPv4(text);
-  if (range) return { key: text, rest: "", range };
+  if (plainIPv4(text)) return { key: text, rest: "", range: parseRange(text) };
   if (PLAIN.test(text)) {
     const range = parseRange(text);
     return range ? { key: formatRange(range), rest: "", range } : { key: text.toLowerCase(), rest: "" };

@@ -1,4 +1,4 @@
-import { parseRange } from "../formats/nft-range";
+import { parseRange, plainIPv4 } from "../formats/nft-range";
 
 /** What the parts of a key are, by nft's name of the type; undefined where only nft knows. */
 interface Type {
@@ -70,7 +70,7 @@ export function typesOf({ type, typeof: expression }: Typed): readonly string[] 
 
 /** Why a key is none of such a set. */
 export function keyProblem(key: string, types: readonly string[]): string | undefined {
-  if (key === "*") return undefined;
+  if (key === "*" || (types.length === 1 && types[0] === "ipv4_addr" && plainIPv4(key))) return undefined;
   const parts = key.split(" . ");
   if (parts.length !== types.length)
     return `has ${parts.length} ${parts.length === 1 ? "part" : "parts"}, the set's type has ${types.length}: write a . b`;
