@@ -95,6 +95,14 @@ export class Ours {
     }
   }
 
+  /** Seconds that the longest of them took. */
+  longest(): number {
+    const lines = readFileSync(process.env.HOSTNET_LOG!, "utf8").split("\n").filter(Boolean);
+    return (
+      Math.max(...lines.map((line) => (JSON.parse(line) as { milliseconds: number }).milliseconds)) / 1000
+    );
+  }
+
   close(): void {
     this.hosts.close();
     delete process.env.HOSTNET_LOG;

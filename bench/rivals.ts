@@ -129,6 +129,14 @@ rm /run/python.deb
     return (performance.now() - begin) / 1000;
   }
 
+  /** Seconds of nft itself, the file being there; the table goes again. */
+  async nftAlone(text: string): Promise<number> {
+    await this.ssh(["cat >/run/bench.nft"], text);
+    const script = `a=$(date +%s%N); nft -f /run/bench.nft; b=$(date +%s%N); echo $((b - a))
+nft delete table inet file; rm /run/bench.nft`;
+    return Number(await this.vm.sh(script)) / 1e9;
+  }
+
   private async took(count: number, act: (names: readonly string[]) => Promise<void>): Promise<Took> {
     const names = Array.from({ length: count }, (_, n) => `other${n}`);
     const begin = performance.now();

@@ -29,8 +29,10 @@ export async function sets(
     const flags = sort === "prefixes" ? " flags interval;" : "";
     const file = `add table inet file\nadd set inet file s { type ipv4_addr;${flags} }\nadd element inet file s { ${elements.join(", ")} }\n`;
     const args = { family: "inet", table: "bench", name: "s", type: "ipv4_addr", elements };
-    const taken: Record<"file" | "check" | "create" | "update", number[]> = {
+    const taken: Record<"file" | "plain" | "host" | "check" | "create" | "update", number[]> = {
       file: [],
+      plain: [],
+      host: [],
       check: [],
       create: [],
       update: [],
@@ -40,6 +42,7 @@ export async function sets(
     for (let n = 0; n < times; n++) {
       taken.file.push(await rivals.nftFile(file));
       await vm.sh("nft delete table inet file");
+      taken.plain.push(await rivals.nftAlone(file));
       const run = new Ours(vm, line);
       taken.check.push(await seconds(() => run.check("NftSet", args)));
       taken.create.push(
@@ -47,6 +50,7 @@ export async function sets(
           bytes = await run.create("NftSet", args);
         }),
       );
+      taken.host.push(run.longest());
       const more = Array.from({ length: 5 }, (_, k) => `200.0.${2 * k}.0/24`);
       const changed = {
         ...args,
@@ -58,16 +62,22 @@ export async function sets(
       await run.delete("NftSet", bytes);
       run.close();
     }
-    const bar = 1.3 * taken.file.toSorted((a, b) => a - b)[times >> 1]!;
+    const bar = 1.3 * taken.plain.toSorted((a, b) => a - b)[times >> 1]!;
     const job = `${elements.length} ${sort}`;
     const state = `${(JSON.stringify(bytes.outs).length / 1e6).toFixed(1)} MB of outputs in the state`;
     const memory = `${Math.round(process.resourceUsage().maxRSS / 1024)} MB of memory here at most`;
     report.add({ ...row, job: `${job}: ssh host 'cat >file; nft -f file'`, runs: taken.file });
+    report.add({ ...row, job: `${job}: nft -f alone, on the host`, runs: taken.plain });
+    report.add({
+      ...row,
+      job: `${job}: create, its script with the way there and back`,
+      runs: taken.host,
+      bar: Math.round(bar * 100) / 100,
+    });
     report.add({
       ...row,
       job: `${job}: create, login and check included`,
       runs: taken.create,
-      bar: Math.round(bar * 100) / 100,
       note: `${state}, ${memory}`,
     });
     report.add({ ...row, job: `${job}: the check alone`, runs: taken.check });
