@@ -1,7 +1,7 @@
 import { Refused, type SshOptions } from "./target";
 
-/** Bytes of output that one script may leave on each stream. */
-export const MOST_OUTPUT = 8 * 1024 * 1024;
+/** Bytes of output that one script may leave on each stream: four lists of a million addresses, looked at together. */
+export const MOST_OUTPUT = 64 * 1024 * 1024;
 /** Seconds that a script stopped at its limit still has to undo what it began. */
 export const GRACE = 30;
 

@@ -1,4 +1,4 @@
-/** Bytes that came and were not yet read, and the wait for more. Joined only when read, or 8 MiB would be copied often. */
+/** Bytes that came and were not yet read, and the wait for more. Joined only when read, or 64 MiB would be copied often. */
 export class Input {
   size = 0;
   private chunks: Buffer[] = [];

@@ -83,6 +83,7 @@ async function leased(vm: Vm, guest: Guest): Promise<string> {
 }
 
 async function named(vm: Vm, leasedAs: string): Promise<string> {
+  await leased(vm, "two");
   const address = await ask(vm, "two", "one.vms.example");
   must(leasedAs.startsWith(`${address}/`), `${address} by its name, ${leasedAs} by its lease`);
   return address;

@@ -471,7 +471,7 @@ row(
     if (
       ends
         ? !("code" in answer) || answer.code !== 124
-        : !(answer instanceof Error) || !/printed more than 8 MiB/.test(answer.message)
+        : !(answer instanceof Error) || !/printed more than 64 MiB/.test(answer.message)
     )
       throw new Error(String(answer));
     if (process.memoryUsage().rss - memory > 200e6) throw new Error("the memory grew");
