@@ -1,4 +1,4 @@
-// npm run demo: two LANs with the same addresses reach each other, on a virtual machine made for it.
+// npm run demo: two LANs with the same addresses reach each other, and a host becomes its guests' router, on virtual machines made for it.
 import { setUp } from "./lab/setup/index.mjs";
 import { typescript } from "./lab/setup/npm.mjs";
 import { foreground, main } from "./lab/setup/shell.mjs";
