@@ -107,6 +107,26 @@ test("something else under the name is never taken for ours", async () => {
   }
 });
 
+test("a state, or /etc, that was put back from a backup: refused, with the way on", async () => {
+  const urn = dev.urn("Bridge", "lan");
+  await dev.up("Bridge", "lan", args);
+  const backup = structuredClone(dev.resources.get(urn)!);
+  await dev.run().destroy("Bridge", "lan");
+  await dev.run().up("Bridge", "lan", args);
+  dev.resources.set(urn, backup);
+  const again = () => dev.run().up("Bridge", "lan", { ...args, ageingTime: 90 });
+  await expect(again()).rejects.toThrow(/another creation of it than the state, by .*pulumi state delete/);
+  expect((await dev.run().refresh("Bridge", "lan"))!.outputs.drift).toEqual([
+    `another creation of it, by ${urn}, is on the host`,
+  ]);
+  // pulumi state delete
+  dev.resources.delete(urn);
+  await again();
+  expect(shown()).toContain("ageing_time 9000");
+  await dev.run().destroy("Bridge", "lan");
+  expect(records()).toEqual([]);
+});
+
 describe("two stacks on one host", () => {
   test("the second to claim a bridge is refused, naming the first; with adopt too", async () => {
     await dev.up("Bridge", "lan", args);
