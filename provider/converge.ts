@@ -90,6 +90,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
     return this.insist(async () => {
       const seen = (await this.looking.recall(desired, stored)) ?? (await this.looking.look(desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
+      // What was found on the other machine is not what was there on this one.
+      if (stored.machineId !== seen.machineId) {
+        this.looking.remembered = false;
+        return this.create(desired);
+      }
       this.requireOurs(seen, stored);
       const former = remember(stored.former, seen.observed, newlyDeclared(desired, stored.desired));
       return this.apply(desired, seen, { ...stored, former, machineId: seen.machineId }, stored);

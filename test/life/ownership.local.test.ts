@@ -305,6 +305,33 @@ describe("another machine under the address", () => {
     expect(links()).not.toContain("lan");
   });
 
+  test("what was adopted on the other machine was not there on this one, or was otherwise", async () => {
+    const adopting = { ...args, name: "old", adopt: "overwrite" };
+    const old = (more: string) =>
+      `ip link add name old type bridge ageing_time ${more}; ip link set dev old up`;
+    const accepting = { ...adopting, acceptMachine: other };
+    host.sh(old("6000"));
+    await dev.up("Bridge", "old", adopting);
+    reinstall();
+    host.sh("ip link del dev old");
+    await dev.run().up("Bridge", "old", accepting);
+    await dev.run().destroy("Bridge", "old");
+    expect(links()).not.toContain("old");
+
+    host.machineId = "e".repeat(32);
+    host.sh(old("6000"));
+    await dev.run().up("Bridge", "old", adopting);
+    host.sh(`ip link del dev old; rm -rf /etc/hostnet/*; ${old("7000")}`);
+    host.machineId = other;
+    const { adopt, ...unasked } = accepting;
+    await expect(dev.run().up("Bridge", "old", unasked)).rejects.toThrow(
+      "it exists on the host and is not ours",
+    );
+    await dev.run().up("Bridge", "old", accepting);
+    await dev.run().destroy("Bridge", "old");
+    expect(host.sh("ip -d -o link show dev old")).toContain("ageing_time 7000");
+  });
+
   test("a third machine is not the accepted one", async () => {
     reinstall();
     await expect(dev.run().up("Bridge", "lan", { ...args, acceptMachine: "e".repeat(32) })).rejects.toThrow(
