@@ -129,8 +129,13 @@ export interface Way {
   readonly port: number;
   /** The router towards the client, if there is one. */
   readonly gateway?: string;
-  /** The link towards the client first, then those below and above it: its VLAN's link, its bridge's ports, its VRF. */
+  /**
+   * The link towards the client first, then those below and above it: its VLAN's link, its bridge's ports, its VRF; then
+   * the same of the link that has the server's address.
+   */
   readonly links: readonly string[];
+  /** Links that are not among these carry it: the first is a tunnel, or the loopback, to which a forwarder of the host may have passed it. */
+  readonly tunnelled?: boolean;
 }
 
 /**

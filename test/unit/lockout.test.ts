@@ -222,6 +222,13 @@ describe("what must be confirmed", () => {
     expect(confirmation({ hooks: ["forward"] })).toBeUndefined();
   });
 
+  test("nor does one know all of it behind a tunnel, or a forwarder on the host", () => {
+    const on = { ...way, links: ["wg0"], tunnelled: true };
+    expect(confirmation({ links: ["eth0"] }, {}, on)).toBeDefined();
+    expect(confirmation({ prefixes: ["10.0.0.0/8"] }, {}, on)).toBeDefined();
+    expect(confirmation({ hooks: ["forward"] }, {}, on)).toBeUndefined();
+  });
+
   test("probes as commands", () => {
     const probes = [{ ping: "10.0.0.1" }, { tcp: "[2001:db8::1]:443" }, { run: "true" }];
     expect(confirmation({ routing: true }, { probes }, way)!.probes).toEqual([
