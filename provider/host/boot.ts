@@ -136,6 +136,11 @@ missing() {
     if [ ! -e $R/failed ] || { grep -qx "$f" $R/failed && [ ! "$f" -nt $R/failed ]; }; then echo $f; fi
   done
 }
+# At least as new as they are, should the clock have been wrong when the host started.
+failed() {
+  for f; do echo "$f"; done >$R/failed
+  for f; do [ ! "$f" -nt $R/failed ] || touch -r "$f" $R/failed; done
+}
 tables() {
   exec 9>$R/lock || return
   bad=0
@@ -147,7 +152,8 @@ tables() {
   done
   for t in $(objects table | sed 's/-.*//' | uniq); do
     set -- $(objects table | sed -n "s/^$t-[0-9]* //p")
-    for f; do ( . "./$f" && text ) || echo "broken"; done >$R/boot.nft
+    for f; do sed -n '2,3s/^# anew //p' "$f"; done >$R/boot.nft
+    for f; do ( . "./$f" && text ) || echo "broken"; done >>$R/boot.nft
     nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; ! close "$@" || echo "What it filters is dropped until then, but for SSH." >&2; }
   done
   absent=$(missing link ruleset late)
@@ -183,19 +189,25 @@ links() {
     [ -n "$todo" ] && [ $((tries += 1)) -lt 60 ] || break
     sleep 1
   done
-  for f in $todo $late; do echo "$f"; done >$R/failed
+  failed $todo $late
   complain $todo
   rm -f $R/*.err
   [ -z "$todo" ]
 }
+indexes() { ip -o link | sed 's/:.*//'; }
 late() {
   [ -s $R/failed ] || return 0
   exec 9>$R/lock || return
   flock -x 9
-  rest=
-  for f in $(missing link ruleset late); do attempt "$f" || rest="$rest $f"; done
-  rm -f $R/*.err
-  for f in $rest; do echo "$f"; done >$R/failed
+  # Once more for a link that appears meanwhile: systemd starts no second run for it.
+  there=
+  until [ "$there" = "$(indexes)" ]; do
+    there=$(indexes)
+    rest=
+    for f in $(missing link ruleset late); do attempt "$f" || rest="$rest $f"; done
+    rm -f $R/*.err
+    failed $rest
+  done
 }
 remove() {
   exec 9>$R/lock || return
