@@ -101,8 +101,15 @@ export interface Boot<F> {
    * `$ssh` is the port of the way in. For anything else, from the beginning, until its last step takes it away.
    */
   readonly closed?: string;
+  /** A line of nft before all of its table's, where it was adopted: what the host's own configuration has made of it is not ours. */
+  readonly anew?: string;
   /** "ruleset": an emptied ruleset takes it along. "late": it needs libvirt. Both are put in place whenever its link appears. */
   readonly when?: "ruleset" | "late";
+  /**
+   * The link that it is, which the host's own configuration may have made by then: of what was adopted is made what is
+   * declared, and anything else is another's.
+   */
+  readonly link?: string;
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
   /** What prints the text on the host, where it is too long to be sent with every change. */

@@ -41,8 +41,19 @@ export class Notes<S extends z.ZodRawShape, F> {
     if (last.desired !== record.desired) return files;
     const then = boot(last.desired, facts);
     const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
-    const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
-    return [...files, writeAtBoot(record, { ...then, steps, undo }, way?.port)];
+    const made = { state: last.desired, facts: then.facts, shared };
+    // A link of the host's own comes back as it was found, and goes back to that.
+    const { state, rest } = (record.adopted && then.link ? last.former : {}) as Partial<Observed<S, F>>;
+    const over = state && this.kind.ensure(last.desired, { state, rest, facts: then.facts });
+    const undo = state ? this.kind.ensure(state, made, last) : this.kind.remove(made, last);
+    return [
+      ...files,
+      writeAtBoot(
+        record,
+        { ...then, anew: record.adopted ? then.anew : undefined, steps, over, undo },
+        way?.port,
+      ),
+    ];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */

@@ -18,10 +18,16 @@ import { block, command, guarded, quote } from "./shell";
  */
 export const FOLDER = "/etc/hostnet/boot.d";
 
-export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed" | "when" | "listing"> {
+export interface AtBoot
+  extends Pick<Boot<unknown>, "order" | "table" | "closed" | "anew" | "when" | "link" | "listing"> {
   readonly steps: readonly Step[];
+  /** Where its link is there already: what makes of that what is declared. Left out: it is another's. */
+  readonly over?: readonly Step[];
   readonly undo: readonly Step[];
 }
+
+/** What `make` exits with where it has done nothing, so that nothing is undone. */
+const ANOTHERS = 9;
 
 export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): File {
   const path = `${FOLDER}/${name}`;
@@ -31,10 +37,18 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   // A line of its own, to be found however broken the rest is.
   const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
   if (boot.table === undefined) {
-    const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
+    const all = (steps: readonly Step[]) => [...steps.map((step) => `${run(step)} || return`), "return 0"];
+    const { link, over } = boot;
+    const others = [`echo ${quote(`${link} is there, made by another`)} >&2`, `exit ${ANOTHERS}`];
+    const there =
+      link === undefined
+        ? []
+        : [`if ip link show dev ${quote(link)} >/dev/null 2>&1; then`, ...(over ? all(over) : others), "fi"];
+    const made = block("make", [...there, ...all(boot.steps)]);
     return { path, text: `${head(boot.when ?? "link", order)}${closed}${made}${undone}` };
   }
-  const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${undone}`;
+  const anew = boot.anew === undefined ? "" : `# anew ${boot.anew}\n`;
+  const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${anew}${undone}`;
   if (boot.listing) return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing };
   const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
   return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
@@ -168,7 +182,7 @@ tables() {
 # What is closed stays so, and is gone on with; what is not must not stand there half.
 attempt() {
   ( . "./$1"; make ) >/dev/null 2>$R/$1.err 9>&- && return
-  sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
+  [ $? = ${ANOTHERS} ] || sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
   return 1
 }
 links() {
