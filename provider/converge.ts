@@ -17,6 +17,7 @@ import {
   inherits,
   ours,
   refuseForeignRecord,
+  refuseSuccessor,
   requireAdoption,
   requireMachine,
   requireUnchanged,
@@ -89,6 +90,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
     return this.insist(async () => {
       const seen = (await this.looking.recall(desired, stored)) ?? (await this.looking.look(desired, stored));
       requireMachine(stored.machineId, seen.machineId, this.options.acceptMachine);
+      // What was found on the other machine is not what was there on this one.
+      if (stored.machineId !== seen.machineId) {
+        this.looking.remembered = false;
+        return this.create(desired);
+      }
       this.requireOurs(seen, stored);
       const former = remember(stored.former, seen.observed, newlyDeclared(desired, stored.desired));
       return this.apply(desired, seen, { ...stored, former, machineId: seen.machineId }, stored);
@@ -109,7 +115,9 @@ export class Convergence<S extends z.ZodRawShape, F> {
       ...(observed.broken ?? []),
       ...contested(seen.links, seen.way),
       ...(record ? [] : ["its record is missing on the host"]),
-      ...(record && !ours(record, stored.incarnation) ? [`it now belongs to ${record.owner}`] : []),
+      ...(record && !ours(record, stored.incarnation)
+        ? [`another creation of it, by ${record.owner}, is on the host`]
+        : []),
     ];
     return { observed, drift, warnings: seen.warnings };
   }
@@ -266,7 +274,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   private requireOurs({ record, observed }: Seen<S, F>, stored: Stored<S, F>): void {
-    if (record && !ours(record, stored.incarnation)) refuseForeignRecord(record);
+    if (record && !ours(record, stored.incarnation)) refuseSuccessor(record, this.options.owner);
     if (record || observed.state === undefined || this.kind.setting) return;
     requireUnchanged(difference(stored.desired, observed.state, Object.keys(stored.desired)));
   }

@@ -12,7 +12,7 @@ const TIMEOUT = 60;
 /** Hooks that the packets of the connection to the host itself pass; those that it only forwards are not among them. */
 const OWN = ["ingress", "prerouting", "input", "output", "postrouting", "egress"];
 
-/** Whether a change must be confirmed by a new connection, and how. Without knowing the way, every link may be on it. */
+/** Whether a change must be confirmed by a new connection, and how. Without knowing all of the way, every link may be on it. */
 export function confirmation(
   exposure: Exposure | undefined,
   wish: Wish = {},
@@ -28,7 +28,7 @@ function meets(
   way?: Way,
 ): boolean {
   if (routing || hooks.some((hook) => OWN.includes(hook))) return true;
-  if (!way) return links.length > 0 || prefixes.length > 0;
+  if (!way || way.tunnelled) return links.length > 0 || prefixes.length > 0;
   const stations = [way.client, way.server, way.gateway ?? way.client].map((address) =>
     address.replace(/%.*/, ""),
   );

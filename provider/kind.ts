@@ -101,8 +101,15 @@ export interface Boot<F> {
    * `$ssh` is the port of the way in. For anything else, from the beginning, until its last step takes it away.
    */
   readonly closed?: string;
+  /** A line of nft before all of its table's, where it was adopted: what the host's own configuration has made of it is not ours. */
+  readonly anew?: string;
   /** "ruleset": an emptied ruleset takes it along. "late": it needs libvirt. Both are put in place whenever its link appears. */
   readonly when?: "ruleset" | "late";
+  /**
+   * The link that it is, which the host's own configuration may have made by then: of what was adopted is made what is
+   * declared, and anything else is another's.
+   */
+  readonly link?: string;
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
   /** What prints the text on the host, after a change of what is too long to be sent whole with it. */
@@ -129,8 +136,13 @@ export interface Way {
   readonly port: number;
   /** The router towards the client, if there is one. */
   readonly gateway?: string;
-  /** The link towards the client first, then those below and above it: its VLAN's link, its bridge's ports, its VRF. */
+  /**
+   * The link towards the client first, then those below and above it: its VLAN's link, its bridge's ports, its VRF; then
+   * the same of the link that has the server's address.
+   */
   readonly links: readonly string[];
+  /** Links that are not among these carry it: the first is a tunnel, or the loopback, to which a forwarder of the host may have passed it. */
+  readonly tunnelled?: boolean;
 }
 
 /**

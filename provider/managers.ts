@@ -98,8 +98,9 @@ const remove = ({ by }: Managed, path: string): Step => ({
   argv: ["sh", "-c", `[ ! -e "$1" ] || { rm "$1" && { ${MANAGERS[by].reload} || :; }; }`, "sh", path],
 });
 
-/** The link of the connection keeps its manager: its lease has to be renewed. Without knowing the way, any may be it. */
-const carries = (link: string, way: Way | undefined): boolean => !way || way.links.includes(link);
+/** The link of the connection keeps its manager: its lease has to be renewed. Without knowing all of the way, any may be it. */
+const carries = (link: string, way: Way | undefined): boolean =>
+  !way || way.tunnelled === true || way.links.includes(link);
 
 /** What surrounds a change, and its undo, in which members come and go. */
 export function handingOver(

@@ -41,10 +41,15 @@ export class Notes<S extends z.ZodRawShape, F> {
     if (last.desired !== record.desired) return files;
     const then = boot(last.desired, facts);
     const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
+    const made = { state: last.desired, facts: then.facts, shared };
+    // A link of the host's own comes back as it was found, and goes back to that.
+    const { state: own, rest } = (record.adopted && then.link ? last.former : {}) as Partial<Observed<S, F>>;
+    const over = own && this.kind.ensure(last.desired, { state: own, rest, facts: then.facts });
+    const undo = own ? this.kind.ensure(own, made, last) : this.kind.remove(made, last);
+    const anew = record.adopted ? then.anew : undefined;
     // What is made now is sent anyway.
     const listing = state && then.listing;
-    const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
-    return [...files, writeAtBoot(record, { ...then, steps, undo, listing }, way?.port)];
+    return [...files, writeAtBoot(record, { ...then, anew, steps, over, undo, listing }, way?.port)];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */

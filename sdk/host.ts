@@ -57,7 +57,7 @@ export interface SshOptions {
 export interface Confirm {
   /**
    * Which changes must be confirmed by a new connection, or else the host takes them back by itself. "risky": base chains
-   * at hooks that the host's own packets pass, ip rules, forwarding sysctls, and the links, addresses and routes that the
+   * at hooks that the host's own packets pass, ip rules, sysctls under net, and the links, addresses and routes that the
    * connection to the host runs over; "always": all; "never": none. @default "risky"
    */
   when?: pulumi.Input<"risky" | "always" | "never">;

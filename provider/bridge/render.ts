@@ -56,13 +56,13 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
 }
 
 /** Its ports are as they were found, or as whoever else configures them leaves them. */
-export function boot(_: Bridge, { machineId, members, found, table }: Facts): Boot<Facts> {
+export function boot({ name }: Bridge, { machineId, members, found, table }: Facts): Boot<Facts> {
   const free = Object.keys(members).map((name) => [name, { up: false, addresses: [] }]);
   const nothing = { addresses: [], addressOptions: {}, taps: [] };
   const facts = { ...nothing, machineId, table, members: Object.fromEntries(free) };
   // What was taken is known; else they are as they are then.
   const taken = Object.entries(found).filter(([, { carried }]) => carried);
-  return { order: 30, facts: { ...facts, found: Object.fromEntries(taken), boots: true } };
+  return { order: 30, link: name, facts: { ...facts, found: Object.fromEntries(taken), boots: true } };
 }
 
 /** A bridge that still has others' ports or VLANs is not deleted: that would cut off guests that nobody mentioned. */

@@ -183,14 +183,12 @@ export function interfaceLockout(
   { links, server, client, gateway }: Way,
 ): string | undefined {
   if (!state || links[0] !== state.name) return undefined;
-  if (!after) return `it runs over ${state.name}, which is to be deleted`;
+  const down = after?.up === false;
   // With the link, or its place in a VRF, go the routes of others, and nothing brings them back.
-  const down = after.up === false;
-  const routed = gateway && !state.routes?.some(({ destination }) => contains(destination, client));
-  if (routed && (down || after.vrf !== state.vrf))
-    refuseForGood(
-      `the route by ${gateway} runs over ${state.name}, which is to be ${down ? "down" : "moved"}`,
-    );
+  const fate = !after ? "deleted" : down ? "down" : after.vrf !== state.vrf ? "moved" : undefined;
+  if (fate && gateway && !state.routes?.some(({ destination }) => contains(destination, client)))
+    refuseForGood(`the route by ${gateway} runs over ${state.name}, which is to be ${fate}`);
+  if (!after) return `it runs over ${state.name}, which is to be deleted`;
   if (down) return `it runs over ${state.name}, which is to be down (up: false)`;
   const own = (address: string) => address.split("/")[0] === server;
   const leaves = state.addresses?.find((address) => own(address) && !after.addresses?.some(own));

@@ -18,13 +18,18 @@ import { block, command, guarded, quote } from "./shell";
  */
 export const FOLDER = "/etc/hostnet/boot.d";
 
-export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed" | "when" | "listing"> {
+export interface AtBoot
+  extends Pick<Boot<unknown>, "order" | "table" | "closed" | "anew" | "when" | "link" | "listing"> {
   readonly steps: readonly Step[];
+  /** Where its link is there already: what makes of that what is declared. Left out: it is another's. */
+  readonly over?: readonly Step[];
   readonly undo: readonly Step[];
 }
 
 /** Characters of a text of nft beyond which it is no word of a script. */
 const LONG = 8192;
+/** What `make` exits with where it has done nothing, so that nothing is undone. */
+const ANOTHERS = 9;
 
 export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): File {
   const path = `${FOLDER}/${name}`;
@@ -34,12 +39,20 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   // A line of its own, to be found however broken the rest is.
   const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
   if (boot.table === undefined) {
-    const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
+    const all = (steps: readonly Step[]) => [...steps.map((step) => `${run(step)} || return`), "return 0"];
+    const { link, over } = boot;
+    const others = [`echo ${quote(`${link} is there, made by another`)} >&2`, `exit ${ANOTHERS}`];
+    const there =
+      link === undefined
+        ? []
+        : [`if ip link show dev ${quote(link)} >/dev/null 2>&1; then`, ...(over ? all(over) : others), "fi"];
+    const made = block("make", [...there, ...all(boot.steps)]);
     return { path, text: `${head(boot.when ?? "link", order)}${closed}${made}${undone}` };
   }
-  const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${undone}`;
+  const anew = boot.anew === undefined ? "" : `# anew ${boot.anew}\n`;
+  const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${anew}${undone}`;
   const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
-  if (boot.listing || lines.length > LONG)
+  if (boot.listing || (lines.length > LONG && !/^HOSTNET$/m.test(lines)))
     return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing ?? lines };
   return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
 }
@@ -140,6 +153,11 @@ missing() {
     if [ ! -e $R/failed ] || { grep -qx "$f" $R/failed && [ ! "$f" -nt $R/failed ]; }; then echo $f; fi
   done
 }
+# At least as new as they are, should the clock have been wrong when the host started.
+failed() {
+  for f; do echo "$f"; done >$R/failed
+  for f; do [ ! "$f" -nt $R/failed ] || touch -r "$f" $R/failed; done
+}
 tables() {
   exec 9>$R/lock || return
   bad=0
@@ -151,7 +169,8 @@ tables() {
   done
   for t in $(objects table | sed 's/-.*//' | uniq); do
     set -- $(objects table | sed -n "s/^$t-[0-9]* //p")
-    for f; do ( . "./$f" && text ) || echo "broken"; done >$R/boot.nft
+    for f; do sed -n '2,3s/^# anew //p' "$f"; done >$R/boot.nft
+    for f; do ( . "./$f" && text ) || echo "broken"; done >>$R/boot.nft
     nft -f $R/boot.nft 9>&- || { complain "$@"; bad=1; ! close "$@" || echo "What it filters is dropped until then, but for SSH." >&2; }
   done
   absent=$(missing link ruleset late)
@@ -166,7 +185,7 @@ tables() {
 # What is closed stays so, and is gone on with; what is not must not stand there half.
 attempt() {
   ( . "./$1"; make ) >/dev/null 2>$R/$1.err 9>&- && return
-  sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
+  [ $? = ${ANOTHERS} ] || sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
   return 1
 }
 links() {
@@ -187,19 +206,25 @@ links() {
     [ -n "$todo" ] && [ $((tries += 1)) -lt 60 ] || break
     sleep 1
   done
-  for f in $todo $late; do echo "$f"; done >$R/failed
+  failed $todo $late
   complain $todo
   rm -f $R/*.err
   [ -z "$todo" ]
 }
+indexes() { ip -o link | sed 's/:.*//'; }
 late() {
   [ -s $R/failed ] || return 0
   exec 9>$R/lock || return
   flock -x 9
-  rest=
-  for f in $(missing link ruleset late); do attempt "$f" || rest="$rest $f"; done
-  rm -f $R/*.err
-  for f in $rest; do echo "$f"; done >$R/failed
+  # Once more for a link that appears meanwhile: systemd starts no second run for it.
+  there=
+  until [ "$there" = "$(indexes)" ]; do
+    there=$(indexes)
+    rest=
+    for f in $(missing link ruleset late); do attempt "$f" || rest="$rest $f"; done
+    rm -f $R/*.err
+    failed $rest
+  done
 }
 remove() {
   exec 9>$R/lock || return

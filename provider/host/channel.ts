@@ -178,5 +178,6 @@ function wayOf(words: readonly string[]): Way | undefined {
   const [client, clientPort, server, port, gateway, ...links] = words.filter((word) => word !== "");
   if (!client || !server || !gateway || links.length === 0) return undefined;
   const router = gateway === "-" ? undefined : gateway;
-  return { client, clientPort: Number(clientPort), server, port: Number(port), gateway: router, links };
+  const way = { client, clientPort: Number(clientPort), server, port: Number(port), gateway: router };
+  return { ...way, links: links.filter((link) => link !== "*"), tunnelled: links.includes("*") };
 }

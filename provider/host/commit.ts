@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { HostnetError, NotSent, Refused, UnknownOutcome } from "../errors";
 import { confirmation, timeoutOf } from "./checkpoint";
 import { plain } from "./driver";
@@ -8,6 +8,7 @@ import { known, outcomes } from "./outcome";
 import type { Outcome, Plan } from "./plan";
 import { compile } from "./script";
 import type { Greeting, Reply, Session } from "./session";
+import { surroundings } from "./ssh-config-file";
 
 /** What one script may carry: beyond it the answer grows past what the session takes in. */
 const MOST = 200;
@@ -187,7 +188,7 @@ export class Commit {
 const since = (begin: bigint): number => Number((process.hrtime.bigint() - begin) / 1_000_000n);
 
 /** Who works here, for those who have to wait and for the host's log. */
-const BY = `${userInfo().username}@${hostname()}`;
+const BY = `${surroundings().user}@${hostname()}`;
 
 function refuse({ code, stderr }: Reply): void {
   const said = stderr.toString().trim().slice(-400);

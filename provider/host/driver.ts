@@ -20,7 +20,7 @@ const TOOLS: Readonly<Record<string, string>> = {
  *
  *   greeting   MARK ok UID MACHINE-ID BOOT-ID [WAY]  or  MARK no REASON WORD
  *              WAY: client and port, server and port as sshd has them, the router and the link towards the client,
- *              the links below and above it
+ *              the links below and above it, then those of the link that has the server's address; "*" where not all are known
  *   request    LENGTH SHA256 SECONDS MARK            then exactly that many bytes
  *   reply      MARK EXIT OUT-LENGTH ERR-LENGTH       then exactly those bytes
  *              MARK EXIT over                        more output than is taken in
@@ -43,8 +43,15 @@ const TEXT = [
   'g() { v=-; while [ $# -gt 1 ]; do case $1 in via) v=$2;; dev) echo "$v $2"; return;; esac; shift; done; }',
   'b() { for f in "/sys/class/net/$1"/lower_*; do [ -e "$f" ] || continue; printf " %s" "${f##*/lower_}"; b "${f##*/lower_}"; done; }',
   'a() { for f in "/sys/class/net/$1"/upper_*; do [ -e "$f" ] || continue; printf " %s" "${f##*/upper_}"; done; }',
-  'c=${2%% *}; case $c in "") r=;; *%*) r="- ${c#*%}";; *) r=$(set -f; g $(ip -o route get $c 2>/dev/null));; esac',
-  'l=${r#* }; w=; [ -z "$l" ] || w="$2 $r$(b "$l")$(a "$l")"; echo "$1 ok $u $j $k $w"',
+  // From the address that the client has come to: rules may lead elsewhere from others.
+  "f() { ip -o route get $c from $s || ip -o route get $c; }; o() { echo $2; }",
+  'c=${2%% *}; s=${2% *}; s=${s##* }; case $c in "") r=;; *%*) r="- ${c#*%}";; *) r=$(set -f; g $(f 2>/dev/null));; esac',
+  'l=${r#* }; w=; [ -z "$l" ] || w="$2 $r$(b "$l")$(a "$l")"',
+  // What comes may come in by another link than the answers go out by.
+  'm=; [ -z "$w" ] || m=$(o $(ip -o addr show to $s 2>/dev/null)); case $m in ""|"$l") ;; *) w="$w $m$(b "$m")$(a "$m")";; esac',
+  // Only of Ethernet the links that carry it are known.
+  't=; [ -z "$w" ] || { read -r t <"/sys/class/net/$l/type"; [ "$t" = 1 ] || w="$w *"; } 2>/dev/null',
+  'echo "$1 ok $u $j $k $w"',
   "while read -r n h t m",
   'do head -c $n >$d/script && true >$d/.out && true >$d/.err && [ "$(sha256sum <$d/script)" = "$h  -" ] || { echo $m bad; exit 1; }',
   `timeout -k ${GRACE} $t sh $d/script </dev/null >>$d/.out 2>>$d/.err; r=$?`,

@@ -14,13 +14,18 @@ const FILE = "~/.ssh/config";
 /** As OpenSSH has it. */
 const DEEPEST = 16;
 
+/** A container of CI may run as a user that no passwd knows: then both throw. */
 export function surroundings(): Surroundings {
   const environment = process.env;
-  try {
-    return { home: homedir(), user: userInfo().username, environment };
-  } catch {
-    return { home: homedir(), user: environment.USER ?? "", environment };
-  }
+  const known = (ask: () => string): string | undefined => {
+    try {
+      return ask();
+    } catch {
+      return undefined;
+    }
+  };
+  const user = known(() => userInfo().username) ?? environment.USER ?? String(process.getuid?.());
+  return { home: known(homedir) ?? "/", user, environment };
 }
 
 /** Reads ~/.ssh/config and what it includes. The reading of a host's own lines is the library's `compute`. */

@@ -53,7 +53,14 @@ export function boot(d: NftTable): Boot<Facts> {
   const heads = [...tableOf(d).blocks.values()].flatMap(({ head }) => head);
   if (heads.some((line) => /^(type .* )?devices? /.test(line)))
     return { order: 50, when: "ruleset", facts: NOTHING };
-  return { table: `${d.family} ${d.name}`, order: 1, facts: NOTHING, closed: closed(d) };
+  const table = `${d.family} ${d.name}`;
+  return {
+    table,
+    order: 1,
+    facts: NOTHING,
+    closed: closed(d),
+    anew: `add table ${table}; delete table ${table}`,
+  };
 }
 
 /** A table that others' sets still live in stays, without what is ours; so does one that was bare before a change. */

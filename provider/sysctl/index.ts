@@ -4,10 +4,8 @@ import { refine, type Sysctl, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
 import { boot, claims, ensure, formerValue, remove } from "./render";
 
-/** What decides whether a packet gets through, ours included. */
-const CUTS = /^net\..*(forward|disable_ipv6|rp_filter|accept_ra|arp_(filter|ignore|announce)|bridge-nf-call)/;
-
-const cuts = (d?: Sysctl): boolean => Object.keys(d?.settings ?? {}).some((key) => CUTS.test(key));
+/** Many of them decide whether a packet gets through, ours included: a TTL, tcp_l3mdev_accept, the size of a table. */
+const cuts = (d?: Sysctl): boolean => Object.keys(d?.settings ?? {}).some((key) => key.startsWith("net."));
 
 /** The kernel gives no address and no route back that goes with IPv6: neither if told to, nor if it was so before us. */
 function lockout(

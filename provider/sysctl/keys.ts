@@ -64,8 +64,12 @@ export const spreads = (spread: Spread, key: string): boolean => {
   return spread.also.includes(key) || (own && !path.startsWith(`${spread.folder}/all/`));
 };
 
-/** All first, then the default of new devices, then the devices: the former overwrite the latter. */
+/**
+ * All first, then the default of new devices, then the devices: the former overwrite the latter. But accept_ra, which
+ * nothing overwrites, before all: with 2 a default route by router advertisements outlives that the host begins to forward.
+ */
 export function inOrder(keys: readonly string[]): string[] {
-  const rank = (key: string): number => (spreadOf(key) ? 0 : key.includes(".default.") ? 1 : 2);
+  const rank = (key: string): number =>
+    key.endsWith(".accept_ra") ? 0 : spreadOf(key) ? 1 : key.includes(".default.") ? 2 : 3;
   return [...keys].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }

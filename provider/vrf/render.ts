@@ -63,10 +63,10 @@ export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>)
 }
 
 /** Its members are as they were found. */
-export function boot(_: Vrf, { members, found }: Facts): Boot<Facts> {
-  const outside = Object.entries(members).map(([name, now]) => [
-    name,
-    { ...(found[name] ?? now), master: undefined },
+export function boot({ name }: Vrf, { members, found }: Facts): Boot<Facts> {
+  const outside = Object.entries(members).map(([member, now]) => [
+    member,
+    { ...(found[member] ?? now), master: undefined },
   ]);
   const nothing = {
     addresses: [],
@@ -76,7 +76,7 @@ export function boot(_: Vrf, { members, found }: Facts): Boot<Facts> {
     strays: [],
     rules: { ipv4: false, ipv6: false },
   };
-  return { order: 20, facts: { ...nothing, up: false, members: Object.fromEntries(outside) } };
+  return { order: 20, link: name, facts: { ...nothing, up: false, members: Object.fromEntries(outside) } };
 }
 
 function requireMember(name: string, vrf: string, { members }: Facts): void {

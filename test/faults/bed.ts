@@ -172,6 +172,11 @@ export class FaultBed {
     return this.through(port);
   }
 
+  /** Of the host's first process, which has its namespaces. */
+  get pid(): string {
+    return this.pids[1]!;
+  }
+
   /** Another tool than ours, on the host. Throws when it fails. */
   sh(command: string): Promise<string> {
     return this.run(this.enter("host"), ["sh", "-c", command]);

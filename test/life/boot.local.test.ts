@@ -299,6 +299,95 @@ test("what had no link yet is put in place when that appears, and another change
   await bridges.delete("lan", made);
 }, 60_000);
 
+test("a table that was adopted is what is declared, whatever the host's own configuration has loaded before", async () => {
+  const own = (priority: number) =>
+    host.sh(`nft 'table inet filter { chain input { type filter hook input priority ${priority}; tcp dport 22 accept; tcp dport 80 accept; }
+      chain output { type filter hook output priority 0; tcp dport 25 drop; }; }'`);
+  own(0);
+  const tables = resources(nftTable, host, "h");
+  const input = { type: "filter", hook: "input", priority: 0, rules: ["tcp dport 22 accept"] };
+  await tables.create("filter", { family: "inet", adopt: "overwrite", chains: { input } });
+  const adopted = host.sh("nft list ruleset");
+  for (const priority of [0, 10]) {
+    host.sh("nft flush ruleset");
+    own(priority);
+    expect(await boot("tables")).toBe("code 0\n");
+    expect(host.sh("nft list ruleset")).toBe(adopted);
+  }
+}, 60_000);
+
+test("a link that appears while another is put in place", async () => {
+  const bridges = resources(bridge, host, "h");
+  const cards = [2, 3].map((n) => `ip link add name e${n} type veth peer name f${n}`);
+  for (const n of [2, 3]) {
+    host.sh(cards[n - 2]!);
+    await bridges.create(`b${n}`, { name: `br-${n}`, ports: [`e${n}`] });
+  }
+  host.sh(`${BOOT}; ip link del dev e2; ip link del dev e3; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`);
+  expect(await boot("links")).toContain("code 1");
+  // In the order of their files: the first has no link yet, the second takes its time.
+  const files = host.sh("cd /etc/hostnet/boot.d; grep -l Bridge *").trim().split("\n");
+  const [first, second] = files.map((file) =>
+    Number(host.sh(`grep -o 'br-[23]' /etc/hostnet/boot.d/${file} | head -n 1`).slice(3)),
+  );
+  host.sh(`cd /etc/hostnet/boot.d; sed -i 's/^make() {/&\\n  sleep 2/' ${files[1]}; touch -d 2020-01-01 ${files[1]}
+    ${cards[second! - 2]}; (sleep 1; ${cards[first! - 2]}) >/dev/null 2>&1 &`);
+  expect(await boot("late")).toBe("code 0\n");
+  expect(host.sh("ip -br link show type bridge; cat /run/hostnet/failed").match(/br-[23] /g)).toHaveLength(2);
+}, 60_000);
+
+test("a clock that is years back when the host starts, and right when the link appears", async () => {
+  const bridges = resources(bridge, host, "h");
+  const made = await bridges.create("lan", { name: "br-a", ports: ["e1"] });
+  const files = "/etc/hostnet/boot.d/*";
+  host.sh(`${BOOT}; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot; touch -d '10 years' ${files}`);
+  expect(await boot("links")).toMatch(/could not put back: Bridge "br-a".*code 1/s);
+  host.sh(CARD);
+  expect(await boot("late")).toBe("code 0\n");
+  expect(await bridges.drift("lan", made)).toEqual([]);
+  await bridges.delete("lan", made);
+}, 60_000);
+
+test("a link that the host's own configuration has made by then: of an adopted one is made what is declared, another is let alone", async () => {
+  const own = `ip link add name br0 type bridge; ip link set dev e1 master br0; ip addr add 10.1.0.1/24 dev br0
+    ip link set dev br0 up; ip route add default via 10.1.0.9 table 200`;
+  const now = () =>
+    still(
+      host.sh(
+        "ip -d -o link show dev br0; ip -o addr show dev br0 scope global; ip route show table 200; ip -br link show master br0",
+      ),
+    ).replaceAll(/^\d+: |@if\d+/gm, "");
+  host.sh(own);
+  const found = now();
+  const bridges = resources(bridge, host, "h");
+  const declared = {
+    name: "br0",
+    ports: ["e1"],
+    addresses: ["10.7.0.1/24"],
+    ageingTime: 60,
+    adopt: "overwrite",
+  };
+  await bridges.create("br0", declared);
+  const adopted = now();
+  await bridges.create("lan", { name: "br-lan" });
+  host.sh(
+    `${BOOT}; ${CARD}\n${own}; ip link add name br-lan type bridge; ip addr add 10.9.0.1/24 dev br-lan; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`,
+  );
+  expect(await boot("links")).toMatch(
+    /could not put back: Bridge "br-lan".*\nbr-lan is there, made by another\ncode 1/s,
+  );
+  expect(now()).toBe(adopted);
+  expect(host.sh("ip -br addr show dev br-lan")).toContain("10.9.0.1/24");
+  // Without the host's own, it is made as any other.
+  host.sh(`${BOOT}; ${CARD}`);
+  expect(await boot("links")).toBe("code 0\n");
+  expect(host.sh("ip -br addr show dev br0; ip -br link show master br0")).toMatch(/10.7.0.1\/24.*\ne1/);
+  host.sh(`${BOOT}; ${CARD}\n${own}`);
+  expect(await boot("links")).toBe("code 0\n");
+  host.sh("sh /etc/hostnet/remove-all");
+  expect(now()).toBe(found);
+}, 60_000);
+
 test("nft takes what stands in for a table, in each family and at each hook", () => {
   const hooks = ["prerouting", "input", "forward", "output", "postrouting"];
   for (const family of ["ip", "ip6", "inet", "bridge"] as const) {

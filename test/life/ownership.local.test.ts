@@ -107,6 +107,26 @@ test("something else under the name is never taken for ours", async () => {
   }
 });
 
+test("a state, or /etc, that was put back from a backup: refused, with the way on", async () => {
+  const urn = dev.urn("Bridge", "lan");
+  await dev.up("Bridge", "lan", args);
+  const backup = structuredClone(dev.resources.get(urn)!);
+  await dev.run().destroy("Bridge", "lan");
+  await dev.run().up("Bridge", "lan", args);
+  dev.resources.set(urn, backup);
+  const again = () => dev.run().up("Bridge", "lan", { ...args, ageingTime: 90 });
+  await expect(again()).rejects.toThrow(/another creation of it than the state, by .*pulumi state delete/);
+  expect((await dev.run().refresh("Bridge", "lan"))!.outputs.drift).toEqual([
+    `another creation of it, by ${urn}, is on the host`,
+  ]);
+  // pulumi state delete
+  dev.resources.delete(urn);
+  await again();
+  expect(shown()).toContain("ageing_time 9000");
+  await dev.run().destroy("Bridge", "lan");
+  expect(records()).toEqual([]);
+});
+
 describe("two stacks on one host", () => {
   test("the second to claim a bridge is refused, naming the first; with adopt too", async () => {
     await dev.up("Bridge", "lan", args);
@@ -283,6 +303,33 @@ describe("another machine under the address", () => {
     expect(dev.steps).toEqual(["create lan", "update lan", "same lan", "update lan"]);
     await dev.run().destroy("Bridge", "lan");
     expect(links()).not.toContain("lan");
+  });
+
+  test("what was adopted on the other machine was not there on this one, or was otherwise", async () => {
+    const adopting = { ...args, name: "old", adopt: "overwrite" };
+    const old = (more: string) =>
+      `ip link add name old type bridge ageing_time ${more}; ip link set dev old up`;
+    const accepting = { ...adopting, acceptMachine: other };
+    host.sh(old("6000"));
+    await dev.up("Bridge", "old", adopting);
+    reinstall();
+    host.sh("ip link del dev old");
+    await dev.run().up("Bridge", "old", accepting);
+    await dev.run().destroy("Bridge", "old");
+    expect(links()).not.toContain("old");
+
+    host.machineId = "e".repeat(32);
+    host.sh(old("6000"));
+    await dev.run().up("Bridge", "old", adopting);
+    host.sh(`ip link del dev old; rm -rf /etc/hostnet/*; ${old("7000")}`);
+    host.machineId = other;
+    const { adopt, ...unasked } = accepting;
+    await expect(dev.run().up("Bridge", "old", unasked)).rejects.toThrow(
+      "it exists on the host and is not ours",
+    );
+    await dev.run().up("Bridge", "old", accepting);
+    await dev.run().destroy("Bridge", "old");
+    expect(host.sh("ip -d -o link show dev old")).toContain("ageing_time 7000");
   });
 
   test("a third machine is not the accepted one", async () => {

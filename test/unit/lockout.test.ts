@@ -143,10 +143,10 @@ test("a bridge that the connection runs over keeps its address, stays up and sta
 
 test("a bridge that others' route to the connection runs over stays up, whoever wants to try", () => {
   const on: Way = { ...way, links: ["br0", "eth0"], client: "198.51.100.7" };
-  const say = (after: object, routes?: object[]) =>
+  const say = (after?: object, routes?: object[]) =>
     bridge.lockout!(
       { state: { name: "br0", up: true, routes } as never, facts: {} as never },
-      { name: "br0", up: true, ...after } as never,
+      after && ({ name: "br0", up: true, ...after } as never),
       on,
     );
   expect(() => say({ up: false })).toThrow(
@@ -155,9 +155,11 @@ test("a bridge that others' route to the connection runs over stays up, whoever 
   expect(() => say({ vrf: "red" })).toThrow(
     /br0, which is to be moved, and the host could not take that back/,
   );
+  expect(() => say()).toThrow(/br0, which is to be deleted, and the host could not take that back/);
   expect(say({})).toBeUndefined();
   // Ours goes back with the bridge.
   const routes = [{ destination: "0.0.0.0/0", gateway: "192.0.2.254" }];
+  expect(say(undefined, routes)).toBe("it runs over br0, which is to be deleted");
   expect(say({ up: false }, routes)).toBe("it runs over br0, which is to be down (up: false)");
 });
 
@@ -218,6 +220,13 @@ describe("what must be confirmed", () => {
     expect(confirmation({ links: ["br-lan"] })).toBeDefined();
     expect(confirmation({ prefixes: ["10.0.0.0/8"] })).toBeDefined();
     expect(confirmation({ hooks: ["forward"] })).toBeUndefined();
+  });
+
+  test("nor does one know all of it behind a tunnel, or a forwarder on the host", () => {
+    const on = { ...way, links: ["wg0"], tunnelled: true };
+    expect(confirmation({ links: ["eth0"] }, {}, on)).toBeDefined();
+    expect(confirmation({ prefixes: ["10.0.0.0/8"] }, {}, on)).toBeDefined();
+    expect(confirmation({ hooks: ["forward"] }, {}, on)).toBeUndefined();
   });
 
   test("probes as commands", () => {

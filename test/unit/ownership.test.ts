@@ -2,6 +2,7 @@ import {
   inherits,
   ours,
   refuseForeignRecord,
+  refuseSuccessor,
   requireAdoption,
   requireMachine,
   requireUnchanged,
@@ -45,6 +46,15 @@ test.each([
 test("a foreign record is refused, naming its owner", () => {
   expect(verdict(() => refuseForeignRecord(note))).toBe(
     `it belongs to ${note.owner}: remove it there, or give this one another name`,
+  );
+});
+
+test("a record of another creation is refused, and of the same stack with the way to take it over", () => {
+  expect(verdict(() => refuseSuccessor(note, urn("prod::net")))).toMatch(
+    /^it belongs to .*: remove it there/,
+  );
+  expect(verdict(() => refuseSuccessor(note, note.owner))).toMatch(
+    /^the host knows another creation of it than the state, by urn:\S+br0: .*pulumi state delete/,
   );
 });
 
