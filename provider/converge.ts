@@ -69,7 +69,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const incarnation = randomBytes(8).toString("hex");
       const machineId = seen.machineId;
       if (record) {
-        if (!inherits(record, this.options.owner)) refuseForeignRecord(record);
+        if (!inherits(record, this.options.owner)) refuseForeignRecord(record, this.options.owner);
         const last = inherited<S, F>(record);
         seen = await this.looking.look(desired, last);
         return this.apply(desired, seen, { ...last, incarnation, machineId, adopted: record.adopted }, last);
@@ -266,7 +266,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
   }
 
   private requireOurs({ record, observed }: Seen<S, F>, stored: Stored<S, F>): void {
-    if (record && !ours(record, stored.incarnation)) refuseForeignRecord(record);
+    if (record && !ours(record, stored.incarnation)) refuseForeignRecord(record, this.options.owner);
     if (record || observed.state === undefined || this.kind.setting) return;
     requireUnchanged(difference(stored.desired, observed.state, Object.keys(stored.desired)));
   }

@@ -11,7 +11,12 @@ export function inherits(note: NonNullable<Note>, owner: string): boolean {
   return stack(note.owner) === stack(owner);
 }
 
-export function refuseForeignRecord(note: NonNullable<Note>): never {
+export function refuseForeignRecord(note: NonNullable<Note>, owner: string): never {
+  if (inherits(note, owner))
+    throw new HostnetError(
+      `another state of this stack has made it since, or taken it over, as ${note.owner}: go on with that state; or, to take ` +
+        "it over with this one, pulumi state delete the resource, then pulumi up",
+    );
   throw new HostnetError(`it belongs to ${note.owner}: remove it there, or give this one another name`);
 }
 

@@ -126,6 +126,9 @@ describe("two stacks on one host", () => {
     await again.up("Bridge", "lan", { ...args, ageingTime: 70 });
     expect(shown()).toContain("ageing_time 7000");
     // The first state is no longer of the living object.
+    await expect(dev.run().up("Bridge", "lan", { ...args, ageingTime: 80 })).rejects.toThrow(
+      "another state of this stack",
+    );
     await dev.run().destroy("Bridge", "lan");
     expect(links()).toContain("lan");
   });

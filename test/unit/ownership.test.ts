@@ -43,8 +43,14 @@ test.each([
 });
 
 test("a foreign record is refused, naming its owner", () => {
-  expect(verdict(() => refuseForeignRecord(note))).toBe(
+  expect(verdict(() => refuseForeignRecord(note, urn("prod::net")))).toBe(
     `it belongs to ${note.owner}: remove it there, or give this one another name`,
+  );
+});
+
+test("a record of the same stack under another incarnation tells of another state, not of another owner", () => {
+  expect(verdict(() => refuseForeignRecord(note, note.owner))).toMatch(
+    /^another state of this stack has made it since, .*Bridge::br0: go on with that state; or, .* pulumi up$/,
   );
 });
 
