@@ -164,6 +164,14 @@ test("children of one component do not wait for each other", async () => {
   expect(await known(pulumi.all(all.map(({ urn }) => urn)))).toHaveLength(2);
 });
 
+test.each<[pulumi.CustomResourceOptions, RegExp]>([
+  [{ import: "br0" }, /^Bridge "lan": the option import does not work here: adopt: "identical"/],
+  [{ id: "br0" }, /^Bridge "lan": the option id does not work here: adopt: "identical"/],
+  [{ replaceOnChanges: ["mtu"] }, /^Bridge "lan": the option replaceOnChanges .* pulumi up --replace/],
+])("what the engine cannot do for a dynamic resource is refused: %j", (options, reason) => {
+  expect(() => new Bridge("lan", host, options)).toThrow(reason);
+});
+
 describe("secrets of the connection", () => {
   const connection: Connection = {
     host: "10.0.0.5",
