@@ -72,7 +72,20 @@ export abstract class HostResource extends pulumi.CustomResource {
     this.warnings.apply((warnings = []) => {
       for (const warning of warnings) void pulumi.log.warn(warning, this);
     });
+    const { connection: _, ssh: __, ...fields } = args as HostArgs;
+    void warnOfSecrets(this, fields);
   }
+}
+
+/** Pulumi shows them as [secret], but the host, its records and what we keep of both in the state have them in clear. */
+async function warnOfSecrets(resource: pulumi.Resource, fields: object): Promise<void> {
+  // What a field cannot become, the registration tells.
+  const secret = await pulumi.isSecret(pulumi.output(fields)).catch(() => false);
+  if (secret)
+    await pulumi.log.warn(
+      "a secret stands in its fields: on the host and in the state it is readable",
+      resource,
+    );
 }
 
 const TAKE_OVER = 'adopt: "identical", or "overwrite", takes over what is on the host';

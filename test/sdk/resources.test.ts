@@ -241,6 +241,20 @@ describe("secrets of the connection", () => {
     expect(inputs.connection).toEqual({ host: "h" });
   });
 
+  test("in any other field they are warned of, for they end up in clear", async () => {
+    const warn = jest.spyOn(pulumi.log, "warn").mockResolvedValue();
+    const told = async (addresses: pulumi.Input<string>[]) => {
+      warn.mockClear();
+      await made(new Bridge("b", { connection, ssh: { jumps: [jump] }, addresses }));
+      return warn.mock.calls.map(([text]) => text);
+    };
+    expect(await told(["10.0.0.1/24", pulumi.output("10.0.0.2/24")])).toEqual([]);
+    expect(await told(["10.0.0.1/24", pulumi.secret("10.0.0.2/24")])).toEqual([
+      "a secret stands in its fields: on the host and in the state it is readable",
+    ]);
+    warn.mockRestore();
+  });
+
   test("nothing else is a secret", async () => {
     const { inputs } = await made(new Sysctl("s", { connection, settings: { "net.ipv4.ip_forward": 1 } }));
     expect(Object.entries(inputs).filter(([, value]) => isSecret(value))).toEqual([]);
