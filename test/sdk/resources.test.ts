@@ -408,6 +408,9 @@ describe("an NftSet in a rule", () => {
       /names the set banned, which is in the table inet fw, not in ip other: .* with family: "ip", table: "other"/,
     );
     expect(usedName("fw", ["inet", "fw", "banned"], ["inet", "fw"])).toBe("banned");
+    expect(() => usedName("renamed", ["inet", "fw", "banned"], ["inet", "renamed"])).toThrow(
+      /table: "renamed"; or the NftTable with name: "fw", if the table is called so by now$/,
+    );
   });
 
   test("cannot wait for the table: neither the NftTable nor its name is a table", () => {
