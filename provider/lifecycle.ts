@@ -45,8 +45,13 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   /** Which resource of this run declared an object: two for one object would undo each other for ever. */
   const declared = new Map<string, string>();
 
+  /** By owner, what is called otherwise than its resource: a replacement is checked once more, without the old inputs. */
+  const names = new Map<unknown, unknown>();
+
   async function check(olds: Props, news: Props) {
-    const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;
+    if (olds.name !== undefined && !hasUnknown(news.__owner)) names.set(news.__owner, olds.name);
+    const former = olds.name ?? names.get(news.__owner);
+    const name = "name" in kind.schema.shape ? (news.name ?? former ?? news.__resource) : undefined;
     const own = parseFields(kind.schema, {
       ...pick(news, (key) => !isHost(key) || keys.includes(key)),
       ...(name !== undefined && { name }),
