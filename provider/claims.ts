@@ -2,6 +2,7 @@ import { HostnetError } from "./errors";
 import type { ClaimFile } from "./host/plan";
 import { claim, release, type Shared } from "./host/records";
 import type { Claim } from "./kind";
+import { inherits } from "./ownership";
 
 /** By key: who claims the shared settings that a look asked for. */
 export type SharedByKey = ReadonlyMap<string, Shared>;
@@ -21,8 +22,13 @@ export function refuseOtherValue(wanted: Wanted, shared: SharedByKey, claimant: 
   for (const [key, { value }] of Object.entries(wanted)) {
     const others = shared.get(key)?.claims.filter((c) => !isOwn(c, claimant));
     const other = others?.find((c) => c.value !== value);
-    if (other)
-      throw new HostnetError(`${key} is wanted as ${value} here, but as ${other.value} by ${other.owner}`);
+    if (!other) continue;
+    const renamed = inherits(other, claimant.owner)
+      ? "; if that is this one's former name, declare it as an alias; if it is to go, pulumi destroy --target it first"
+      : "";
+    throw new HostnetError(
+      `${key} is wanted as ${value} here, but as ${other.value} by ${other.owner}${renamed}`,
+    );
   }
 }
 

@@ -184,6 +184,8 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   readonly setting?: boolean;
   /** It is what its fields say, all of them: one that leaves the program is gone, whatever was found before us. */
   readonly whole?: boolean;
+  /** Fields that are left alone where they are left out, and emptied where they are empty: any other list says the same then. */
+  readonly managed?: readonly (keyof S & string)[];
   /** Host settings shared with other resources. Steps marked `released` undo them with the last claim. */
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */

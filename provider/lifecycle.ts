@@ -45,8 +45,13 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   /** Which resource of this run declared an object: two for one object would undo each other for ever. */
   const declared = new Map<string, string>();
 
+  /** By owner, what is called otherwise than its resource: a replacement is checked once more, without the old inputs. */
+  const names = new Map<unknown, unknown>();
+
   async function check(olds: Props, news: Props) {
-    const name = "name" in kind.schema.shape ? (news.name ?? olds.name ?? news.__resource) : undefined;
+    if (olds.name !== undefined && !hasUnknown(news.__owner)) names.set(news.__owner, olds.name);
+    const former = olds.name ?? names.get(news.__owner);
+    const name = "name" in kind.schema.shape ? (news.name ?? former ?? news.__resource) : undefined;
     const own = parseFields(kind.schema, {
       ...pick(news, (key) => !isHost(key) || keys.includes(key)),
       ...(name !== undefined && { name }),
@@ -94,9 +99,7 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
   }
 
   function diff(olds: Props, news: Props) {
-    const last = stored<S, F>(olds);
-    const differs = (key: string) => hasUnknown(news[key]) || !same((last.desired as Props)[key], news[key]);
-    const own = keys.filter(differs);
+    const own = changedFields(olds, news);
     const replaces = kind.identity.filter((key) => own.includes(key));
     const host = changed(olds, news, HOST_KEYS);
     const drifted = Array.isArray(olds.drift) && olds.drift.length > 0;
@@ -105,6 +108,17 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
       replaces,
       deleteBeforeReplace: kind.deleteBeforeReplace ?? false,
     };
+  }
+
+  /** The fields that are no longer what the last apply wanted. */
+  function changedFields(olds: Props, news: Props): string[] {
+    const last: Props = stored<S, F>(olds).desired;
+    const appears = (key: string) => (last[key] === undefined) !== (news[key] === undefined);
+    const differs = (key: string) =>
+      hasUnknown(news[key]) ||
+      !same(last[key], news[key]) ||
+      (kind.managed?.includes(key) === true && appears(key));
+    return keys.filter(differs);
   }
 
   async function create(inputs: Props) {
@@ -145,13 +159,7 @@ export function lifecycle<S extends z.ZodRawShape, F>(kind: Kind<S, F>, hosts: H
 
   function diffOfObject(olds: Props, news: Props): boolean {
     const drifted = Array.isArray(olds.drift) && olds.drift.length > 0;
-    return (
-      drifted ||
-      !same(
-        stored<S, F>(olds).desired,
-        pick(news, (key) => keys.includes(key)),
-      )
-    );
+    return drifted || changedFields(olds, news).length > 0;
   }
 
   function converge(props: Props) {

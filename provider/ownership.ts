@@ -15,12 +15,13 @@ export function refuseForeignRecord(note: NonNullable<Note>): never {
   throw new HostnetError(`it belongs to ${note.owner}: remove it there, or give this one another name`);
 }
 
-/** With state, but of another creation: by another resource, or by the same one, if something was put back from a backup. */
+/** With state, but of another creation: by another resource, by another state of the same one, or after a backup was put back. */
 export function refuseSuccessor(note: NonNullable<Note>, owner: string): never {
   if (!inherits(note, owner)) refuseForeignRecord(note);
   throw new HostnetError(
-    `the host knows another creation of it than the state, by ${note.owner}: give this one another name, or, if the state ` +
-      "or the host's /etc was put back from a backup, take it out of the state (pulumi state delete): the next up takes it over",
+    `the host knows another creation of it than the state, by ${note.owner}: go on with the state that made it; or, if the ` +
+      "state or the host's /etc was put back from a backup, take it out of the state (pulumi state delete): the next up takes " +
+      "it over; if that is another resource, give this one another name",
   );
 }
 

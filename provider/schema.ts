@@ -50,7 +50,7 @@ export function parseFields<S extends z.ZodRawShape>(
   for (const [key, field] of Object.entries(schema.shape) as [string, z.ZodType][]) {
     const value = raw[key] ?? undefined;
     if (hasUnknown(value)) {
-      fields[key] = value;
+      fields[key] = asFarAsKnown(key, field, value, problems);
       known = false;
       continue;
     }
@@ -66,6 +66,20 @@ export function parseFields<S extends z.ZodRawShape>(
   }
   const desired = known && problems.length === 0 ? (fields as Desired<S>) : undefined;
   return { fields, problems, desired };
+}
+
+/** Of things by name only those that hold the unknown stay raw: a preview shows these as changed, and no others. */
+function asFarAsKnown(key: string, field: z.ZodType, value: unknown, problems: Problem[]): unknown {
+  const things = field instanceof z.ZodOptional ? field.unwrap() : field;
+  if (!(things instanceof z.ZodRecord) || typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([name, thing]) => {
+    if (hasUnknown(name) || hasUnknown(thing)) return [name, thing];
+    const { data, error } = z.safeParse(things.valueType, thing);
+    for (const found of error?.issues ?? [])
+      problems.push(...describe(key, { ...found, path: [name, ...found.path] }, value));
+    return [name, error ? thing : data];
+  });
+  return Object.fromEntries(entries);
 }
 
 function describe(key: string, issue: z.core.$ZodIssue, value: unknown): Problem[] {

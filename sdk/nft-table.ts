@@ -58,7 +58,11 @@ export function usedName(
   if (family === ownFamily && table === own) return name;
   throw new pulumi.RunError(
     `NftTable "${resource}": a rule names the set ${name}, which is in the table ${family} ${table}, not in ${ownFamily} ${own}: ` +
-      `rules reach the sets of their own table only. Declare the NftSet with family: "${ownFamily}", table: "${own}"`,
+      `rules reach the sets of their own table only. Declare the NftSet with family: "${ownFamily}", table: "${own}"` +
+      // A resource that was renamed with an alias keeps the object's name, which only the state knows.
+      (family === ownFamily
+        ? `; or the NftTable with name: "${table}", if the table is called so by now`
+        : ""),
   );
 }
 

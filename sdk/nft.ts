@@ -13,7 +13,7 @@ export interface SetInRule {
 }
 
 /** What may stand between `${` and `}`. */
-export type NftInput = pulumi.Input<string | number | bigint | NftText> | SetInRule | readonly NftInput[];
+export type NftInput = pulumi.Input<NftValue> | SetInRule | readonly NftInput[];
 
 type Result<T> = [T] extends [NftValue] ? string : pulumi.Input<string>;
 

@@ -50,6 +50,7 @@ export abstract class HostResource extends pulumi.CustomResource {
     opts?: pulumi.CustomResourceOptions,
   ) {
     requireSameVersion();
+    refuseOptions(kind, name, opts);
     const type = `pulumi-nodejs:dynamic/hostnet:${kind}`;
     const missing = Object.fromEntries(
       [...outputs, "drift", "warnings", "__last"].map((key) => [key, undefined]),
@@ -71,7 +72,36 @@ export abstract class HostResource extends pulumi.CustomResource {
     this.warnings.apply((warnings = []) => {
       for (const warning of warnings) void pulumi.log.warn(warning, this);
     });
+    const { connection: _, ssh: __, ...fields } = args as HostArgs;
+    void warnOfSecrets(this, fields);
   }
+}
+
+/** Pulumi shows them as [secret], but the host, its records and what we keep of both in the state have them in clear. */
+async function warnOfSecrets(resource: pulumi.Resource, fields: object): Promise<void> {
+  // What a field cannot become, the registration tells.
+  const secret = await pulumi.isSecret(pulumi.output(fields)).catch(() => false);
+  if (secret)
+    await pulumi.log.warn(
+      "a secret stands in its fields: on the host and in the state it is readable",
+      resource,
+    );
+}
+
+const TAKE_OVER = 'adopt: "identical", or "overwrite", takes over what is on the host';
+/** Options that the engine would pass over in silence, or fail at without a reason, for a dynamic resource. */
+const UNSUPPORTED = {
+  import: TAKE_OVER,
+  id: TAKE_OVER,
+  replaceOnChanges: "what replaces a resource says its field; pulumi up --replace does it once",
+} as const;
+
+function refuseOptions(kind: string, name: string, opts: pulumi.CustomResourceOptions = {}): void {
+  for (const option of Object.keys(UNSUPPORTED) as (keyof typeof UNSUPPORTED)[])
+    if (opts[option] !== undefined)
+      throw new pulumi.RunError(
+        `${kind} "${name}": the option ${option} does not work here: ${UNSUPPORTED[option]}`,
+      );
 }
 
 /** Not the Output itself: a resource that depends on its component waits for the component's other children, and they for it. */

@@ -10,6 +10,7 @@ export const nftSet: Kind<typeof schema.shape, Facts> = {
   refine,
   identity: ["family", "table", "name"],
   whole: true,
+  managed: ["elements"],
   id: (d) => `${d.family}/${d.table}/${d.name}`,
   query,
   parse,

@@ -170,7 +170,10 @@ export interface NftTableFields {
    * inside of `table … { }`, or a whole file of one table: `nft.file("…")` reads one, with its includes. A table's `comment` in it cannot change in place: the table is then made anew.
    */
   text?: string;
-  /** Names of the sets in this table that have a resource of their own, which this one leaves alone. */
+  /**
+   * Names of the sets in this table that have a resource of their own, which this one leaves alone. Those that stand in
+   * rules are among them by themselves, but where the rule is made inside of an `apply`.
+   */
   uses?: string[];
   /** The table is there, but no packet sees it. */
   dormant?: boolean;

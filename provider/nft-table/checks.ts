@@ -114,8 +114,13 @@ function unknownNames(d: NftTable): Problem[] {
     const chain = to.find((name) => !chains.has(name) && !name.includes("$"));
     if (chain !== undefined) return `jumps to ${chain}, a chain that the table does not declare`;
     const set = of.find((name) => !sets.has(name) && !name.includes("$"));
-    if (set !== undefined)
-      return `names @${set}, a set that neither the table nor uses declares (an NftSet stands in a rule as itself: nft\`… \${${set.replace(/\W/g, "_")}} …\`)`;
+    if (set !== undefined) {
+      const variable = set.replace(/\W/g, "_");
+      return (
+        `names @${set}, a set that neither the table nor uses declares (an NftSet stands in a rule as itself: ` +
+        `nft\`… \${${variable}} …\`; inside of an apply: uses: [${variable}.name])`
+      );
+    }
   };
   return blocks.flatMap((block) => {
     const at = placeOf(d, block);

@@ -123,3 +123,17 @@ test("many elements: one changed is one sent, and the record stays small", async
   host.sh("nft delete element inet fw banned '{ 10.0.1.7 }'");
   expect(await drift("NftSet", "banned")).toEqual(["elements.10.0.1.7:  is missing"]);
 });
+
+test("no elements, for others manage them, and then none at all: theirs go", async () => {
+  const { elements: _, ...open } = banned;
+  await stack.up("NftSet", "banned", open);
+  host.sh("nft add element inet fw banned '{ 192.0.2.7 }'");
+  await stack.run().up("NftSet", "banned", open);
+  expect(await drift("NftSet", "banned")).toEqual([]);
+  await stack.run().up("NftSet", "banned", { ...banned, elements: [] });
+  expect(ruleset()).not.toContain("192.0.2.7");
+  host.sh("nft add element inet fw banned '{ 192.0.2.8 }'");
+  await stack.run().up("NftSet", "banned", open);
+  expect(await drift("NftSet", "banned")).toEqual([]);
+  expect(stack.steps).toEqual(["create banned", "same banned", "update banned", "update banned"]);
+});

@@ -220,6 +220,10 @@ test("one rule, or one route, for two resources is refused, which names the firs
   await expect(routes.create("twin", lanArgs)).rejects.toThrow(
     "ipv4 rule 100: from 192.168.2.0/24 fwmark 0x1 lookup 5 is wanted as twin here, but as lan by urn:pulumi:dev::net::",
   );
+  // A resource that was renamed is made before the one of the former name goes.
+  await expect(routes.create("twin", lanArgs)).rejects.toThrow(
+    "this one's former name, declare it as an alias",
+  );
   await expect(routes.create("other", { ...lanArgs, priority: 101 })).rejects.toThrow(
     "route 0.0.0.0/0 of table 5 is wanted as PolicyRoute other here, but as PolicyRoute lan by urn:",
   );

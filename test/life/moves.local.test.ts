@@ -64,6 +64,15 @@ describe("renamed with an alias", () => {
     expect(host.sh("ip -br link")).not.toContain("lan");
   });
 
+  test("and then replaced, it keeps its name", async () => {
+    await dev.up("Bridge", "lan", args);
+    await dev.run().up("Bridge", "office", args, { as: dev.urn("Bridge", "lan") });
+    await dev.run().up("Bridge", "office", args, { replace: "delete first" });
+    expect(dev.steps).toEqual(["create lan", "same office", "delete lan", "create lan"]);
+    await dev.run().destroy("Bridge", "office");
+    expect(host.sh("ip -br link")).not.toContain("lan");
+  });
+
   test("a setting: its claim goes along", async () => {
     await dev.up("Sysctl", "s", on);
     await dev.run().up("Sysctl", "t", on, { as: dev.urn("Sysctl", "s") });

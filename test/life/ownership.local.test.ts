@@ -146,6 +146,9 @@ describe("two stacks on one host", () => {
     await again.up("Bridge", "lan", { ...args, ageingTime: 70 });
     expect(shown()).toContain("ageing_time 7000");
     // The first state is no longer of the living object.
+    await expect(dev.run().up("Bridge", "lan", { ...args, ageingTime: 80 })).rejects.toThrow(
+      "go on with the state that made it",
+    );
     await dev.run().destroy("Bridge", "lan");
     expect(links()).toContain("lan");
   });

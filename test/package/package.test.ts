@@ -69,7 +69,14 @@ const text = (file: string): string => readFileSync(join(packed, file), "utf8");
 describe("what is packed", () => {
   test("the compiled package, its declarations, and what one reads first; no sources, no tests", () => {
     const other = files().filter((file) => !/^dist\/(sdk|provider)\/.*\.(js|d\.ts)$/.test(file));
-    expect(other).toEqual(["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+    expect(other).toEqual([
+      "CHANGELOG.md",
+      "LICENSE",
+      "README.md",
+      "docs/operations.md",
+      "docs/safety.md",
+      "package.json",
+    ]);
     const scripts = files().filter((file) => file.endsWith(".js"));
     expect(scripts.filter((file) => !files().includes(file.replace(/\.js$/, ".d.ts")))).toEqual([]);
     const sources = ["sdk", "provider"].flatMap((root) =>

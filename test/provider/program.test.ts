@@ -207,12 +207,13 @@ describe.each(examples.map((example) => [example.kind, example] as const))("%s",
 test("the name is the program's, else the old one, else the resource's: an alias renames nothing on the host", async () => {
   const bridge = examples[0]!;
   const nameless = (resource: string) => {
-    const { name, ...rest } = inputs(bridge) as { name: string };
-    return { ...rest, __resource: resource };
+    const { name, ...rest } = inputs(bridge) as { name: string; __owner: string };
+    return { ...rest, __owner: `${rest.__owner}-${resource}`, __resource: resource };
   };
   expect((await provider.check({}, nameless("lan"))).inputs.name).toBe("lan");
   const { inputs: olds } = await provider.check({}, nameless("lan"));
   expect((await provider.check(olds, nameless("office"))).inputs.name).toBe("lan");
+  expect((await provider.check({}, nameless("office"))).inputs.name).toBe("lan");
   expect((await provider.check(olds, { ...nameless("office"), name: "wan" })).inputs.name).toBe("wan");
   expect((await provider.check({}, nameless("no interface"))).failures).toEqual([
     expect.stringMatching(/^name: "no interface": is no interface name/),

@@ -164,6 +164,14 @@ test("children of one component do not wait for each other", async () => {
   expect(await known(pulumi.all(all.map(({ urn }) => urn)))).toHaveLength(2);
 });
 
+test.each<[pulumi.CustomResourceOptions, RegExp]>([
+  [{ import: "br0" }, /^Bridge "lan": the option import does not work here: adopt: "identical"/],
+  [{ id: "br0" }, /^Bridge "lan": the option id does not work here: adopt: "identical"/],
+  [{ replaceOnChanges: ["mtu"] }, /^Bridge "lan": the option replaceOnChanges .* pulumi up --replace/],
+])("what the engine cannot do for a dynamic resource is refused: %j", (options, reason) => {
+  expect(() => new Bridge("lan", host, options)).toThrow(reason);
+});
+
 describe("secrets of the connection", () => {
   const connection: Connection = {
     host: "10.0.0.5",
@@ -231,6 +239,20 @@ describe("secrets of the connection", () => {
       }),
     );
     expect(inputs.connection).toEqual({ host: "h" });
+  });
+
+  test("in any other field they are warned of, for they end up in clear", async () => {
+    const warn = jest.spyOn(pulumi.log, "warn").mockResolvedValue();
+    const told = async (addresses: pulumi.Input<string>[]) => {
+      warn.mockClear();
+      await made(new Bridge("b", { connection, ssh: { jumps: [jump] }, addresses }));
+      return warn.mock.calls.map(([text]) => text);
+    };
+    expect(await told(["10.0.0.1/24", pulumi.output("10.0.0.2/24")])).toEqual([]);
+    expect(await told(["10.0.0.1/24", pulumi.secret("10.0.0.2/24")])).toEqual([
+      "a secret stands in its fields: on the host and in the state it is readable",
+    ]);
+    warn.mockRestore();
   });
 
   test("nothing else is a secret", async () => {
@@ -386,6 +408,9 @@ describe("an NftSet in a rule", () => {
       /names the set banned, which is in the table inet fw, not in ip other: .* with family: "ip", table: "other"/,
     );
     expect(usedName("fw", ["inet", "fw", "banned"], ["inet", "fw"])).toBe("banned");
+    expect(() => usedName("renamed", ["inet", "fw", "banned"], ["inet", "renamed"])).toThrow(
+      /table: "renamed"; or the NftTable with name: "fw", if the table is called so by now$/,
+    );
   });
 
   test("cannot wait for the table: neither the NftTable nor its name is a table", () => {

@@ -74,6 +74,10 @@ new Vrf("v", {
 new PolicyRoute("p", { ...host, family: "ipv4", priority: 100, fwmark: "0x64/0xff", table: count });
 new NftTable("n", { ...host, family: "inet", chains: { c: { rules: [nft`iifname ${lan.name} accept`] } } });
 
+// Also a list that is not known yet, as the addresses of machines.
+declare const list: pulumi.Output<string[]>;
+nft`ip saddr ${list} drop`;
+
 // Outputs have the types of what the host says.
 export const outputs: [
   pulumi.Output<string>,

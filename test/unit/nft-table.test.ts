@@ -520,7 +520,7 @@ describe("refused in check, on the property, with the reason", () => {
       "invalid-set-reference",
       chain({ rules: ["ip saddr @nowhere drop"] }),
       "chains.c.rules[0]",
-      /names @nowhere, a set/,
+      /names @nowhere, a set that .* inside of an apply: uses: \[nowhere\.name\]/,
     ],
     [
       "invalid-set-without-type",

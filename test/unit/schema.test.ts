@@ -350,3 +350,15 @@ test("a key __proto__ is refused at any depth: zod would leave it out in silence
     expect.stringMatching(/^chains: __proto__ is no name/),
   ]);
 });
+
+test("of things by name only those with an unknown in them stay raw; the others are canonical, and checked", () => {
+  const chains = {
+    known: { rules: ["accept", "drop"] },
+    half: { rules: ["accept", UNKNOWN] },
+    wrong: { rules: ["accept; drop"] },
+  };
+  const { fields, problems, desired } = parseFields(nftTable.schema, { family: "inet", name: "fw", chains });
+  expect(fields.chains).toEqual({ ...chains, known: { rules: "accept\ndrop\n" } });
+  expect(problems.map(({ property }) => property)).toEqual(["chains.wrong.rules[0]"]);
+  expect(desired).toBeUndefined();
+});
