@@ -331,6 +331,7 @@ describe("outputs", () => {
         DhcpDns: ["interface", "domain"],
       };
       const needed = [
+        "interface",
         "link",
         "vlanId",
         "table",
