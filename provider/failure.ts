@@ -18,7 +18,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
 export function requireTools(queries: readonly Query[], results: readonly Result[]): void {
   const missing = results.findIndex(({ code }) => code === 127);
   if (missing < 0) return;
-  const tool = queries[missing]!.argv.find((word) => word !== "env" && !word.includes("="))!;
+  // A shell that is a query itself says which one it did not find.
+  const [, named] = /(\S+): (?:command )?not found$/m.exec(results[missing]!.stderr) ?? [];
+  const tool = named ?? queries[missing]!.argv.find((word) => word !== "env" && !word.includes("="))!;
   throw new HostnetError(`${tool} is not installed there: on Debian, apt install ${PACKAGES[tool] ?? tool}`);
 }
 

@@ -4,7 +4,7 @@ import type { NftError } from "./formats/nft-error";
 /** What the user declared, canonical: two equal wishes are deeply equal. */
 export type Desired<S extends z.ZodRawShape> = z.output<z.ZodObject<S, z.core.$strict>>;
 
-/** One process on the host. Data only: `host/script` is the one place that quotes. */
+/** One process on the host. Data only: `host/shell` is the one place that quotes. */
 export interface Step {
   readonly argv: readonly string[];
   readonly stdin?: string;
@@ -87,7 +87,10 @@ export interface Claim {
 
 /** How an object comes back after a boot of the host. */
 export interface Boot<F> {
-  /** Low ones first, within the table, or among all that have none. */
+  /**
+   * 0 to 99, low ones first. Among all that have no table: 10 settings, 20 VRFs, 25 VLANs, 30 bridges, 35 VLANs on
+   * bridges, 40 rules, 50 tables bound to a link, 60 filters at ports, 70 DHCP. Within a table: 0 its sets, 1 itself.
+   */
   readonly order: number;
   /** What the host is like then. What `ensure` makes of it is run; one that fails is undone and tried again. */
   readonly facts: F;
@@ -160,6 +163,12 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   readonly identity: readonly (keyof S & string)[];
   /** Two of them cannot exist side by side on a host, so a replacement deletes first. */
   readonly deleteBeforeReplace?: boolean;
+  /** Values that are always there (sysctl), not an object: it exists by its record alone, and none is foreign. */
+  readonly setting?: boolean;
+  /** It is what its fields say, all of them: one that leaves the program is gone, whatever was found before us. */
+  readonly whole?: boolean;
+  /** Fields that are left alone where they are left out, and emptied where they are empty: any other list says the same then. */
+  readonly managed?: readonly (keyof S & string)[];
   /** Readable, unique on a host among this kind: "inet/fw". */
   id(d: Desired<S>): string;
   /**
@@ -180,12 +189,6 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   remove(before: Observed<S, F>, last: Last<S, F>): readonly Step[];
   /** Why the object cannot be removed now, in a sentence that names what is in the way. */
   blocked?(before: Observed<S, F>, last: Last<S, F>): string | undefined;
-  /** Values that are always there (sysctl), not an object: it exists by its record alone, and none is foreign. */
-  readonly setting?: boolean;
-  /** It is what its fields say, all of them: one that leaves the program is gone, whatever was found before us. */
-  readonly whole?: boolean;
-  /** Fields that are left alone where they are left out, and emptied where they are empty: any other list says the same then. */
-  readonly managed?: readonly (keyof S & string)[];
   /** Host settings shared with other resources. Steps marked `released` undo them with the last claim. */
   claims?(d: Desired<S>, before?: Observed<S, F>): Readonly<Record<string, Claim>>;
   /** What a failed step's tool said, on the property of the program that it is about; undefined where that is unknown. */

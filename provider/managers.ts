@@ -7,7 +7,7 @@ import type { Query, Result, Step, Way } from "./kind";
  */
 
 /** What is known of a link's manager. */
-export interface Managed {
+interface Managed {
   readonly by: keyof typeof MANAGERS;
   /** What of the manager's own is about it: its file, as far as it says. */
   readonly file: string;

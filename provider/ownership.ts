@@ -2,7 +2,7 @@ import { HostnetError } from "./errors";
 import type { HostRecord } from "./host/records";
 
 /** The part of a record, or of its absence, that decides whose an object is. */
-export type Note = Pick<HostRecord, "owner" | "incarnation"> | undefined;
+type Note = Pick<HostRecord, "owner" | "incarnation"> | undefined;
 
 const stack = (urn: string): string => urn.split("::").slice(0, 2).join("::");
 

@@ -23,7 +23,7 @@ function holds(value: unknown, key: string): boolean {
   return false;
 }
 
-export interface Parsed<S extends z.ZodRawShape> {
+interface Parsed<S extends z.ZodRawShape> {
   /** Each field canonical, or raw where something in it is unknown or wrong. Absent fields are left out. */
   readonly fields: Record<string, unknown>;
   readonly problems: readonly Problem[];

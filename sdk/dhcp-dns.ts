@@ -19,6 +19,6 @@ export class DhcpDns extends HostResource {
   declare readonly domain: pulumi.Output<string | undefined>;
 
   constructor(name: string, args: DhcpDnsArgs, opts?: pulumi.CustomResourceOptions) {
-    super("DhcpDns", "dhcpDns", ["interface", "domain"], name, args, opts);
+    super("DhcpDns", "dhcpDns", ["domain"], name, args, opts);
   }
 }

@@ -20,6 +20,6 @@ export class KernelModules extends HostResource {
   declare readonly modules: pulumi.Output<string[]>;
 
   constructor(name: string, args: KernelModulesArgs, opts?: pulumi.CustomResourceOptions) {
-    super("KernelModules", "kernelModules", ["name", "modules"], name, args, opts);
+    super("KernelModules", "kernelModules", ["name"], name, args, opts);
   }
 }

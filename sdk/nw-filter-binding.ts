@@ -20,6 +20,6 @@ export class NwFilterBinding extends HostResource {
   declare readonly filter: pulumi.Output<string>;
 
   constructor(name: string, args: NwFilterBindingArgs, opts?: pulumi.CustomResourceOptions) {
-    super("NwFilterBinding", "nwFilterBinding", ["portDev", "macAddress", "filter"], name, args, opts);
+    super("NwFilterBinding", "nwFilterBinding", [], name, args, opts);
   }
 }

@@ -23,7 +23,7 @@ export type Args<Fields> = HostArgs & { [K in keyof Fields]: DeepInput<NonNullab
  * The provider code that stands in every user's state. It never changes, and `pulumi-hostnet/v1` exists for ever:
  * an old state must find its way to today's code.
  */
-export const providerCode = (handler: string): string =>
+const providerCode = (handler: string): string =>
   `exports.handler=()=>require('pulumi-hostnet/v1').${handler};`;
 
 /** What every resource of this package has in common: the connection, the ownership, the drift. */
@@ -39,7 +39,7 @@ export abstract class HostResource extends pulumi.CustomResource {
   /**
    * @param kind in users' state, as the last part of the type
    * @param handler name of the kind in `pulumi-hostnet/v1`
-   * @param outputs what the host adds to the fields
+   * @param outputs the declared ones that a program need not give: what the host adds, and fields that may be left out
    */
   protected constructor(
     kind: string,

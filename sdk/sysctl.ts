@@ -18,6 +18,6 @@ export class Sysctl extends HostResource {
   declare readonly settings: pulumi.Output<Record<string, string>>;
 
   constructor(name: string, args: SysctlArgs, opts?: pulumi.CustomResourceOptions) {
-    super("Sysctl", "sysctl", ["name", "settings"], name, args, opts);
+    super("Sysctl", "sysctl", ["name"], name, args, opts);
   }
 }

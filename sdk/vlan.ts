@@ -18,6 +18,6 @@ export class Vlan extends HostResource {
   declare readonly ifindex: pulumi.Output<number>;
 
   constructor(name: string, args: VlanArgs, opts?: pulumi.CustomResourceOptions) {
-    super("Vlan", "vlan", ["name", "link", "vlanId", "ifindex"], name, args, opts);
+    super("Vlan", "vlan", ["name", "ifindex"], name, args, opts);
   }
 }

@@ -17,6 +17,6 @@ export class Vrf extends HostResource {
   declare readonly ifindex: pulumi.Output<number>;
 
   constructor(name: string, args: VrfArgs, opts?: pulumi.CustomResourceOptions) {
-    super("Vrf", "vrf", ["name", "table", "ifindex"], name, args, opts);
+    super("Vrf", "vrf", ["name", "ifindex"], name, args, opts);
   }
 }

@@ -1,3 +1,4 @@
+import { keepFound } from "../formats/link";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { exposure, lockout } from "./exposure";
@@ -15,7 +16,7 @@ export const bridge: Kind<typeof schema.shape, Facts> = {
   query,
   parse,
   ensure,
-  keep: (after, before) => ({ ...after, found: { ...after.found, ...before.found } }),
+  keep: keepFound,
   remove,
   blocked,
   members: (d) => (d.ports ?? []).map(({ name }) => name),

@@ -1,4 +1,5 @@
 import { HostnetError } from "../errors";
+import { type ListedVlans, parseListedVlans, showVlans, type Vlans } from "../formats/bridge-vlan";
 import {
   type InterfaceFacts,
   interfaceFacts,
@@ -12,7 +13,7 @@ import { showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { Bridge, Port, schema } from "./args";
 import { type Carried, carriedBy, type Found, has, leaseOf, merged, showLease, takes } from "./take";
-import { formatVlans, type ListedVlans, parseListedVlans, parseVlans, type Vlans } from "./vlans";
+import { formatVlans, parseVlans } from "./vlans";
 
 type Shape = typeof schema.shape;
 
@@ -79,8 +80,6 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
   };
 }
 
-const showVlans = (name: string): Query => ({ argv: ["bridge", "-j", "vlan", "show", "dev", name] });
-
 export const query = (d: Bridge, last?: Last<Shape, Facts>): readonly Query[] =>
   Object.values(looks(d, last));
 
@@ -94,7 +93,10 @@ export function parse(
   const link = parseLink(answers.get("own")!, d.name);
   if (link && link.type !== "bridge")
     throw new HostnetError(`${d.name} is there, but is no bridge: ${link.type ?? "a NIC"}`);
-  const vlansOf = (name: string) => parseListedVlans(answers.get(`vlans ${name}`)?.stdout ?? "", name);
+  const vlansOf = (look: string, name: string): ListedVlans => {
+    const listed = answers.get(look);
+    return listed ? parseListedVlans(listed, name) : { vlans: new Map() };
+  };
   const ports = portNames(d, last);
   const members = ports.flatMap((name) => {
     const link = parseLink(answers.get(`port ${name}`)!, name);
@@ -104,7 +106,7 @@ export function parse(
     const lease = carried && leaseOf(link, carried, answers.get(`lease ${name}`)!);
     const first = noted(name, last)?.carried;
     const anew = first && carried && !has(first, { ...carried, routes: [] });
-    return [{ member: link, vlans: vlansOf(name), carried, lease, anew }];
+    return [{ member: link, vlans: vlansOf(`vlans ${name}`, name), carried, lease, anew }];
   });
   const vrf = d.vrf === undefined ? undefined : parseLink(answers.get("vrf")!, d.vrf);
   const facts: Facts = {
@@ -133,7 +135,7 @@ export function parse(
       return observedPort(member, vlans, taken, d, last);
     });
   const scalars = observedScalars(link);
-  const selfVlans = parseListedVlans(answers.get("vlans")?.stdout ?? "", d.name).vlans;
+  const selfVlans = vlansOf("vlans", d.name).vlans;
   const vlans = declaredVlans(d.vlans, last?.desired.vlans, selfVlans);
   const managed = Object.entries(scalars).filter(([key]) => key in wanted);
   return {

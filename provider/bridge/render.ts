@@ -179,7 +179,7 @@ function followed(d: Bridge, state: Bridge | undefined, last?: Last<Shape, Facts
 }
 
 /** Locally administered, the same on every creation: neighbours keep what they learnt. */
-export function stableMac(machineId: string, name: string): string {
+function stableMac(machineId: string, name: string): string {
   const [first, ...more] = createHash("sha256")
     .update(`hostnet ${machineId} ${name}`)
     .digest()

@@ -1,8 +1,6 @@
 import { z } from "zod";
+import type { Vlans } from "../formats/bridge-vlan";
 import { issue } from "../schema";
-
-/** VLAN id -> untagged on the way out. */
-export type Vlans = ReadonlyMap<number, boolean>;
 
 const FORM = /^(\d{1,4})(?:-(\d{1,4}))?( untagged)?$/;
 const text = (item: number | string | { id: number; untagged?: boolean }): string =>
@@ -52,21 +50,3 @@ export const vlanList = z
     });
     return context.issues.length > 0 ? z.NEVER : formatVlans(parseVlans(list.map(text)));
   });
-
-/** As `bridge -j vlan show` lists one device. */
-export interface ListedVlans {
-  readonly vlans: Vlans;
-  readonly pvid?: number;
-}
-
-export function parseListedVlans(stdout: string, device: string): ListedVlans {
-  type Json = { ifname: string; vlans?: { vlan: number; vlanEnd?: number; flags?: string[] }[] }[];
-  const found = (JSON.parse(stdout || "[]") as Json).find(({ ifname }) => ifname === device)?.vlans ?? [];
-  const vlans = new Map<number, boolean>();
-  let pvid: number | undefined;
-  for (const { vlan, vlanEnd = vlan, flags = [] } of found) {
-    if (flags.includes("PVID")) pvid = vlan;
-    for (let id = vlan; id <= vlanEnd; id++) vlans.set(id, flags.includes("Egress Untagged"));
-  }
-  return { vlans, pvid };
-}

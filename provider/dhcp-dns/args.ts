@@ -160,7 +160,7 @@ export const sizeOf = ({ start, end }: Range): bigint =>
   parseAddress(end).value - parseAddress(start).value + 1n;
 
 /** DHCPv6 and SLAAC know no other size of network. */
-export const inOne64 = (a: string, b: string): boolean => contains(`${a}/64`, b);
+const inOne64 = (a: string, b: string): boolean => contains(`${a}/64`, b);
 
 export function refine(d: DhcpDns): readonly Problem[] {
   return [

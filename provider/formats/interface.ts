@@ -6,7 +6,7 @@ import { addAddress, asAdded, deleteAddress, type Link, lasting, setLink, stays 
 import { parseRoutes, present, type Route } from "./route";
 
 /** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
-export const LEAST_IPV6_MTU = 1280;
+const LEAST_IPV6_MTU = 1280;
 
 /** As declared, or as observed. */
 export interface Interface {

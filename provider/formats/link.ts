@@ -149,6 +149,12 @@ function parseAddress(a: AddressJson, dev: string): LinkAddress {
   };
 }
 
+/** How members were found stays known, of each as it was before the change that took it in. */
+export const keepFound = <F extends { readonly found: Readonly<Record<string, unknown>> }>(
+  after: F,
+  before: F,
+): F => ({ ...after, found: { ...after.found, ...before.found } });
+
 /** Names always follow a keyword: iproute2 takes `br` for `broadcast`. */
 export const setLink = (name: string, ...what: string[]): Step => ({
   argv: ["ip", "link", "set", "dev", name, ...what],

@@ -15,7 +15,7 @@ export interface Block {
 }
 
 /** A block where it stands in a text. */
-export interface Passage {
+interface Passage {
   readonly block: Block;
   /** Where each of a chain's rules begins. */
   readonly rules: readonly number[];

@@ -11,7 +11,7 @@ export const checked = (problem: (text: string) => string | undefined) =>
   });
 
 /** A canonicaliser as a field: what it throws is the message. */
-export function converted<T>(convert: (given: T) => T) {
+function converted<T>(convert: (given: T) => T) {
   return (given: T, context: z.RefinementCtx): T => {
     try {
       return convert(given);

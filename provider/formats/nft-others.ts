@@ -25,7 +25,7 @@ interface Chain {
 }
 
 /** What of ours is accepted, by which rule. */
-export interface Admitted {
+interface Admitted {
   readonly rule: string;
   readonly traffic: Traffic;
 }
@@ -269,7 +269,7 @@ function advice(tool: string | undefined, hook: string, traffic: Traffic, tables
 }
 
 /** A base chain of another that drops what is accepted here. */
-export interface Obstacle {
+interface Obstacle {
   /** Of ours, the first whose packets end there. */
   readonly rule: string;
   /** How many more of ours. */

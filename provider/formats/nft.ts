@@ -146,7 +146,7 @@ export function commentProblem(text: string): string | undefined {
 }
 
 /** Names after jump, goto and @, and of the meters, which nft makes a set of. */
-export interface References {
+interface References {
   readonly chains: readonly string[];
   readonly sets: readonly string[];
   readonly meters: readonly string[];

@@ -125,7 +125,7 @@ export const routeClaims = (list: readonly Route[], table: number, owner: string
   Object.fromEntries(list.map((r) => [`route ${key(r)} of table ${table}`, { value: owner, former: null }]));
 
 /** As `ip -N -j route` lists it. */
-export interface ListedRoute {
+interface ListedRoute {
   readonly dst: string;
   readonly family: 4 | 6;
   /** 254 is the main table. */

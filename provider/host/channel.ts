@@ -14,7 +14,7 @@ const PATIENCE = 15;
 const SLOWEST = 50_000;
 /** What a script stopped at its limit exits with: 124, 137 (killed) with GNU timeout, 143 with busybox. */
 const STOPPED = [124, 137, 143];
-export const TIMED_OUT = 124;
+const TIMED_OUT = 124;
 
 /** The near end of the driver's channel: one request, one reply, then the next. */
 export class Channel {

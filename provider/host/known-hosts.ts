@@ -11,7 +11,7 @@ export interface Entry {
   readonly from: string;
 }
 
-export type Verdict =
+type Verdict =
   | { readonly is: "known" }
   | { readonly is: "unknown" }
   | { readonly is: "changed"; readonly known: readonly Entry[] }

@@ -3,7 +3,7 @@ import { readable } from "./keys";
 import { Refused } from "./target";
 
 /** What ssh2 takes for one attempt to log in. */
-export type Attempt =
+type Attempt =
   | { readonly type: "publickey"; readonly username: string; readonly key: unknown }
   | { readonly type: "agent"; readonly username: string; readonly agent: unknown }
   | { readonly type: "password"; readonly username: string; readonly password: string }
@@ -17,7 +17,7 @@ type Prompt = (
   finish: (answers: string[]) => void,
 ) => void;
 
-export interface Ssh2 {
+interface Ssh2 {
   /** A key, or an Error. */
   parseKey(key: string, passphrase?: string): unknown;
   /** An agent that shows these keys only. */

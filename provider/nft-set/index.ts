@@ -20,7 +20,7 @@ export const nftSet: Kind<typeof schema.shape, Facts> = {
     facts.users.length > 0
       ? `rules of ${facts.users.join(", ")} in ${d.family} ${d.table} still use it: take it out of them first`
       : undefined,
-  boot,
   trial,
+  boot,
   exposure: ({ facts }) => (facts.hooks.length > 0 ? { hooks: facts.hooks } : undefined),
 };

@@ -2,7 +2,7 @@ import { type Block, printElement } from "../formats/nft-block";
 import { divide } from "../formats/nft-element";
 import { hasFlag, isLively } from "./blocks";
 
-export interface Moves {
+interface Moves {
   readonly stale: readonly string[];
   readonly fresh: readonly string[];
 }

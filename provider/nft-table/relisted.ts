@@ -42,7 +42,7 @@ function linksOf(blocks: readonly Block[]): string[] {
   return [...new Set(found)].filter((name) => /^[A-Za-z][\w.-]{0,14}$/.test(name));
 }
 
-export interface Relisted {
+interface Relisted {
   readonly version?: string;
   /** By key; absent where it is the version of the last apply, or could not be asked. */
   readonly blocks?: ReadonlyMap<string, Block>;

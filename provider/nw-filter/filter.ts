@@ -26,7 +26,7 @@ export interface Filter {
 }
 
 /** By the chain's prefix. libvirt's documentation says -810 for stp, its code 0. */
-export const CHAIN_PRIORITY: Readonly<Record<string, number>> = {
+const CHAIN_PRIORITY: Readonly<Record<string, number>> = {
   root: 0,
   mac: -800,
   vlan: -750,
@@ -38,8 +38,7 @@ export const CHAIN_PRIORITY: Readonly<Record<string, number>> = {
 };
 
 const prefixes = Object.keys(CHAIN_PRIORITY).filter((prefix) => prefix !== "root");
-export const prefixOf = (chain: string): string =>
-  prefixes.find((prefix) => chain.startsWith(prefix)) ?? "root";
+const prefixOf = (chain: string): string => prefixes.find((prefix) => chain.startsWith(prefix)) ?? "root";
 export const standardPriority = (chain: string): number => CHAIN_PRIORITY[prefixOf(chain)]!;
 
 export const chainName = z

@@ -3,7 +3,7 @@ import { type Filter, standardPriority } from "./filter";
 import type { Protocol } from "./protocols";
 
 /** What libvirt takes without a word and does not do, or does not remember: by place in `entries`, or of the filter. */
-export interface Loss {
+interface Loss {
   readonly entry?: number;
   /** Of the rule. */
   readonly property?: string;

@@ -12,12 +12,12 @@ export const policyRoute: Kind<typeof schema.shape, Facts> = {
   identity: ["name"],
   // The rule is the same under another name, and the kernel holds it but once.
   deleteBeforeReplace: true,
+  whole: true,
   id: (d) => d.name,
   query,
   parse,
   ensure,
   remove,
-  whole: true,
   // The name stands nowhere on the host: so a second resource that wants the same rule or route is told apart.
   claims: (d) => ({
     [`${d.family} rule ${ruleText(ruleOf(d))}`]: { value: d.name, former: null },

@@ -1,4 +1,5 @@
 import { HostnetError } from "../errors";
+import { parseListedVlans, showVlans } from "../formats/bridge-vlan";
 import {
   type InterfaceFacts,
   interfaceFacts,
@@ -49,7 +50,7 @@ function looks(d: Vlan, last?: Last<Shape, Facts>): Readonly<Record<string, Quer
     siblings: { argv: ["sh", "-c", SIBLINGS, "sh", d.link, String(d.vlanId)], free: true },
     passing: showRoutesOf(d.name),
     attached: showAttached(d.name),
-    served: { argv: ["bridge", "-j", "vlan", "show", "dev", d.link], free: true },
+    served: { ...showVlans(d.link), free: true },
     ...((d.routes ?? last?.desired.routes) !== undefined && { v4, v6 }),
     ...(d.vrf !== undefined && { vrf: showLink(d.vrf) }),
   };
@@ -126,16 +127,7 @@ function asLower(
   const { type, up, mtu, data } = lower ?? {};
   // A bridge of another protocol takes the tag for a part of the frame.
   const filters = type === "bridge" && data?.vlan_filtering === 1 && data.vlan_protocol === protocol;
-  return { link, vlanId, type, up, mtu, taken: taken[0], closed: filters && !isServed(served, link, vlanId) };
-}
-
-/** The bridge's own entry of the VLAN, tagged. */
-function isServed({ code, stdout, stderr }: Result, bridge: string, id: number): boolean {
-  if (code !== 0) throw new Error(`bridge could not show the VLANs of ${bridge}: ${stderr.trim()}`);
-  type Json = { ifname: string; vlans?: { vlan: number; vlanEnd?: number; flags?: string[] }[] }[];
-  const own = (JSON.parse(stdout || "[]") as Json).find(({ ifname }) => ifname === bridge)?.vlans ?? [];
-  return own.some(
-    ({ vlan, vlanEnd = vlan, flags = [] }) =>
-      vlan <= id && id <= vlanEnd && !flags.includes("Egress Untagged"),
-  );
+  // Its own entry of the VLAN must be there, and tagged.
+  const closed = filters && parseListedVlans(served, link).vlans.get(vlanId) !== false;
+  return { link, vlanId, type, up, mtu, taken: taken[0], closed };
 }

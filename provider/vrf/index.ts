@@ -1,3 +1,4 @@
+import { keepFound } from "../formats/link";
 import { routeClaims } from "../formats/route";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
@@ -14,12 +15,7 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
   query,
   parse,
   ensure,
-  keep: (after, before) => ({
-    ...after,
-    found: Object.fromEntries(
-      Object.entries(after.found).map(([name, now]) => [name, before.found[name] ?? now]),
-    ),
-  }),
+  keep: keepFound,
   remove,
   claims: (d, before) => ({
     [RULE]: { value: PRIORITY, former: before?.facts.rules },

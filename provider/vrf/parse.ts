@@ -1,5 +1,5 @@
 import { HostnetError } from "../errors";
-import { type Link, parseLink, parseLinks, showLink } from "../formats/link";
+import { type Link, lasting, parseLink, parseLinks, showLink } from "../formats/link";
 import {
   losable,
   parseRoutesOf,
@@ -117,9 +117,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
     ifindex: link?.ifindex,
     table,
     up: link?.up ?? false,
-    addresses: (link?.addresses ?? [])
-      .filter(({ scope }) => scope !== "link")
-      .map(({ address, options }) => [address, ...options].join(" ")),
+    addresses: (link ? lasting(link) : []).map(({ address, options }) => [address, ...options].join(" ")),
     members,
     found: foundFirst(members, last),
     guests: Object.fromEntries(
@@ -159,7 +157,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
 const asMember = (link: Link, routes: readonly RouteText[]): Member => ({
   up: link.up,
   master: link.master,
-  addresses: link.addresses.filter(({ scope }) => scope !== "link").map(({ address }) => address),
+  addresses: lasting(link).map(({ address }) => address),
   losable: losable(link),
   routes,
 });

@@ -26,7 +26,7 @@ export interface Site {
   readonly given: OverlappingSite;
 }
 
-export interface Overlap {
+interface Overlap {
   /** The host's own in every site. */
   readonly addresses: readonly string[];
   /** The network that all sites use. */

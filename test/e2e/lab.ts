@@ -13,29 +13,14 @@ export function hostArgs(host: Host, more: object = {}): string {
   });
 }
 
-/** A program of resources, each a line of JavaScript; `host` is at hand. */
+/** A program of resources, each a line of JavaScript; `host`, and all that the package exports, is at hand. */
 export function program(host: Host, ...lines: string[]): string {
   return `const pulumi = require("@pulumi/pulumi");
-const { ${KINDS.join(", ")}, nft } = require("pulumi-hostnet");
+Object.assign(globalThis, require("pulumi-hostnet"));
 const host = ${hostArgs(host)};
 ${lines.join("\n")}
 `;
 }
-
-const KINDS = [
-  "Bridge",
-  "Vlan",
-  "Vrf",
-  "PolicyRoute",
-  "NftTable",
-  "NftSet",
-  "Sysctl",
-  "KernelModules",
-  "NwFilter",
-  "NwFilterBinding",
-  "OverlappingSubnets",
-  "DhcpDns",
-];
 
 export const newProject = (name?: string): Project => new Project(readLab().pulumi, undefined, name);
 /** A program that comes with the package. */

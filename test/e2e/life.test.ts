@@ -1,7 +1,7 @@
 // What needs the virtual machine: its VRFs, its modules, its systemd, its libvirt.
 import { differences } from "../lab/snapshot.ts";
 import { newProject, program, settled, startVm, type Vm, verify } from "./lab.ts";
-import { live } from "./lives.ts";
+import { live, lived } from "./lives.ts";
 import type { Project } from "./project.ts";
 
 jest.setTimeout(900_000);
@@ -20,9 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => project?.close());
 
-test.each(["Vlan", "Vrf", "KernelModules", "NwFilter", "NwFilterBinding", "DhcpDns"] as const)("%s", (kind) =>
-  live(vm, project, kind),
-);
+test.each(lived("machine"))("%s%s", (kind) => live(vm, project, kind));
 
 test("what only outputs tie together goes in an order that works", async () => {
   await verify(vm, "card lan1");

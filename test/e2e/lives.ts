@@ -4,6 +4,10 @@ import { type Host, program, settled, verify } from "./lab.ts";
 import type { Project } from "./project.ts";
 
 interface Life {
+  /** It needs what only the virtual machine has: its VRFs, its modules, its systemd, its libvirt. */
+  readonly machine?: true;
+  /** What is to be proven, for the title of the test. */
+  readonly proves?: string;
   /** Shell, on the host: what is there before us. */
   readonly world: string;
   readonly create: string;
@@ -40,6 +44,7 @@ const lives = {
     drift: "ports: lan2 isolated=true is missing",
   },
   Vlan: {
+    machine: true,
     world: "card lan1; card lan2; ip link set dev lan2 down",
     create: `new Vlan("lan1.10", { ...host, link: "lan1", vlanId: 10, mtu: 1400, addresses: ["192.168.7.1/24", "2001:db8:7::1/64"],
       routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });`,
@@ -59,6 +64,7 @@ const lives = {
     drift: "addresses: 192.168.7.2/24 is missing",
   },
   Vrf: {
+    machine: true,
     world: `card lan1; card lan2
       ip addr add 192.168.9.1/24 dev lan2; ip addr add 2001:db8:9::1/64 dev lan2; ip route add 10.9.0.0/16 via 192.168.9.2 dev lan2`,
     create: `new Vrf("vrf-a", { ...host, table: 100, interfaces: [{ name: "lan1", addresses: ["192.168.7.1/24"] }],
@@ -93,6 +99,7 @@ const lives = {
     drift: "it is missing on the host",
   },
   NftTable: {
+    proves: ": T8 a hand's edit shows and is repaired, T11 other tables stay as they are",
     world: "nft add table inet foreign; nft add chain inet foreign c; nft add rule inet foreign c counter",
     create: `new NftTable("guests", { ...host, family: "inet", chains: {
       forward: { type: "filter", hook: "forward", priority: "filter", policy: "accept", rules: [
@@ -139,6 +146,7 @@ const lives = {
     drift: "settings.net.ipv4.ip_forward: 0 instead of 1",
   },
   KernelModules: {
+    machine: true,
     world: "for m in br_netfilter bridge nf_conntrack_ftp; do rmmod $m 2>/dev/null || :; done",
     create: 'new KernelModules("modules", { ...host, modules: ["br-netfilter"] });',
     created: `[ -d /proc/sys/net/bridge ]
@@ -151,6 +159,7 @@ const lives = {
     destroyed: `no "grep -q '^nf_conntrack_ftp ' /proc/modules"`,
   },
   DhcpDns: {
+    machine: true,
     world: `ip link add name br-g address 02:00:00:00:07:01 type bridge
       sysctl -qw net.ipv6.conf.br-g.accept_ra=0
       ip addr add 10.7.0.1/24 dev br-g; ip addr add 2001:db8:7::1/64 dev br-g nodad; ip link set dev br-g up
@@ -185,6 +194,7 @@ END`,
       no "systemctl cat hostnet-dhcp-dns-br-g"; no "pgrep -f '[h]ostnet/dhcp-dns'"`,
   },
   NwFilter: {
+    machine: true,
     world: "virsh -q nwfilter-list | wc -l > /run/lab/filters",
     create: `const inner = new NwFilter("inner", { ...host, entries: [{ action: "return", direction: "out", mac: { srcmacaddr: "$MAC" } }] });
       new NwFilter("guests", { ...host, entries: [{ filter: "clean-traffic", parameters: { IP: ["10.0.0.5", "10.0.0.6"] } },
@@ -207,6 +217,7 @@ END`,
       [ "$(virsh -q nwfilter-list | wc -l)" = "$(cat /run/lab/filters)" ]`,
   },
   NwFilterBinding: {
+    machine: true,
     // The common chain stays, once made.
     world: `virsh nwfilter-binding-list; ip link add name tap0 type veth peer name eth0; ip link set dev tap0 up
       ebtables -t nat -A PREROUTING -j RETURN; ebtables -t nat -F`,
@@ -225,9 +236,17 @@ END`,
   },
 } satisfies Record<string, Life>;
 
-export type Lived = keyof typeof lives;
+type Kind = keyof typeof lives;
+export const kinds = Object.keys(lives) as Kind[];
 
-export async function live(host: Host, project: Project, kind: Lived): Promise<void> {
+/** The kinds that live on the virtual machine, or in namespaces of this one: each is in one of the two. */
+export const lived = (where: "machine" | "namespaces"): (readonly [Kind, string])[] =>
+  kinds
+    .map((kind) => [kind, lives[kind] as Life] as const)
+    .filter(([, { machine = false }]) => machine === (where === "machine"))
+    .map(([kind, { proves = "" }]) => [kind, proves]);
+
+export async function live(host: Host, project: Project, kind: Kind): Promise<void> {
   const life: Life = lives[kind];
   await verify(host, life.world);
   const pristine = await settled(host);

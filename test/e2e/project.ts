@@ -26,14 +26,14 @@ export interface Options {
 }
 
 /** A step of `preview --json`. */
-export interface PreviewStep {
+interface PreviewStep {
   readonly op: string;
   readonly urn: string;
   readonly oldState?: { inputs: Record<string, unknown>; outputs?: Record<string, unknown> };
   readonly newState?: { inputs: Record<string, unknown> };
 }
 
-export interface StateResource {
+interface StateResource {
   readonly urn: string;
   readonly type: string;
   readonly id?: string;

@@ -132,6 +132,11 @@ const TOOLS: Record<
     ...lacking("/usr/sbin", "nft"),
     error: /nft is not installed there: on Debian, apt install nftables/,
   },
+  "no nft, for a shell that asks it": {
+    ...lacking("/usr/sbin", "nft"),
+    change: (at) => at.up("NftSet", "s", list),
+    error: /nft is not installed there: on Debian, apt install nftables/,
+  },
   "an nft that nobody may run": {
     before: ": >/run/none; mount --bind /run/none /usr/sbin/nft",
     after: "umount /usr/sbin/nft",
@@ -150,7 +155,7 @@ const TOOLS: Record<
 row(
   "16",
   "a missing tool, a kernel without VRFs",
-  { cases: [...Object.keys(TOOLS), "no VRFs"], few: 5 },
+  { cases: [...Object.keys(TOOLS), "no VRFs"], few: 6 },
   async (what) => {
     const tool = TOOLS[what];
     if (tool) return standing(tool.change ?? changed, tool);

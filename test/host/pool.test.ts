@@ -1,6 +1,4 @@
-import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
-import { join } from "node:path";
 import { Hosts, label } from "../../provider/host/pool";
 import type { Target } from "../../provider/host/session";
 import { NotSent, Refused } from "../../provider/host/target";
@@ -176,27 +174,4 @@ test("all hosts behind a jump host share one connection to it", async () => {
   expect(jump.sockets.size).toBe(0);
   await hosts.session(wanting(behind[0]!.target, { proxy }), {});
   expect(jump.tcpConnections).toBe(2);
-});
-
-test("nothing of ssh2 is loaded before the first connection", () => {
-  const pool = require.resolve("../../provider/host/pool");
-  expect(pool).toContain("pool");
-  const imports = [
-    "channel",
-    "credentials",
-    "driver",
-    "host-key",
-    "keys",
-    "known-hosts",
-    "link",
-    "login",
-    "pool",
-    "session",
-    "target",
-  ];
-  for (const name of imports) {
-    const text = require("node:fs").readFileSync(join(__dirname, `../../provider/host/${name}.ts`), "utf8");
-    expect(text).not.toMatch(/^import (?!type\b).*"(ssh2|node-ssh)"/m);
-  }
-  expect(spawnSync(process.execPath, ["--version"]).status).toBe(0);
 });

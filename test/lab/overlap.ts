@@ -122,7 +122,7 @@ rm -rf /run/world
 }
 
 /** The addresses that two nodes see while one pings the other. */
-export async function cannotTell(vm: Vm): Promise<Proof> {
+async function cannotTell(vm: Vm): Promise<Proof> {
   const seen = await vm.sh(`
 ${capture}
 begin inner-12 eth0 icmp
@@ -148,7 +148,7 @@ finish outer-11
 }
 
 /** What is for elsewhere stays inside. */
-export async function nothingLeaves(vm: Vm): Promise<Proof> {
+async function nothingLeaves(vm: Vm): Promise<Proof> {
   const targets = ["203.0.113.9", "192.168.4.10", "8.8.8.8"];
   const attempts = sides.flatMap((side) => targets.map((target) => ping(`${side}-10`, target)));
   const seen = await vm.sh(`
@@ -170,7 +170,7 @@ finish -
 }
 
 /** Equal addresses stay at home: the neighbour of a node's own LAN answers, the other LAN hears nothing. */
-export async function lansApart(vm: Vm): Promise<Proof> {
+async function lansApart(vm: Vm): Promise<Proof> {
   const pings = sides.map((side) => ping(`${side}-10`, "192.168.2.11"));
   for (const [index, side] of sides.entries()) {
     const deaf = `${other(side)}-11`;

@@ -9,7 +9,7 @@ import { parseSnapshot, type Snapshot } from "./snapshot.ts";
 import { type Result, Ssh, type SshOptions } from "./ssh.ts";
 
 /** What setup found and built, noted for everything that comes after it. */
-export interface Lab {
+interface Lab {
   readonly cache: string;
   readonly image: string;
   readonly kvm: boolean;
@@ -21,7 +21,7 @@ export interface Lab {
   readonly nft?: string;
 }
 
-export interface StartOptions {
+interface StartOptions {
   /** A machine of its own that keeps its disk: for tests that reboot it. */
   readonly keepDisk?: boolean;
 }

@@ -159,19 +159,16 @@ describe("two stacks on one host", () => {
     await prod.up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 1 } });
     await expect(
       prod.run().up("Sysctl", "c", { settings: { "net.ipv4.conf.all.forwarding": 0 } }),
-    ).rejects.toThrow(
-      `net.ipv4.ip_forward is wanted as 0 here, but as 1 by ${dev.urn("Sysctl", "a")}`.slice(0, 50),
-    );
+    ).rejects.toThrow(/net\.ipv4\.ip_forward is wanted as 0 here, but as 1 by urn:pulumi:(dev|prod)::/);
     await expect(prod.run().up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 0 } })).rejects.toThrow(
       `Unable to update Sysctl "b" on root@local: net.ipv4.ip_forward is wanted as 0 here, but as 1 by ${dev.urn("Sysctl", "a")}`,
     );
     await dev.run().destroy("Sysctl", "a");
     expect(value("ipv4/ip_forward")).toBe("1");
     // Now it is alone, and may change its mind; what was found first is not forgotten.
-    await prod
-      .run()
-      .up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 2 } })
-      .catch(() => {});
+    await prod.run().up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 0 } });
+    expect(value("ipv4/ip_forward")).toBe("0");
+    await prod.run().up("Sysctl", "b", { settings: { "net.ipv4.ip_forward": 1 } });
     await prod.run().destroy("Sysctl", "b");
     expect(value("ipv4/ip_forward")).toBe("0");
     expect(value("ipv4/conf/v1/forwarding")).toBe("1");
@@ -184,11 +181,9 @@ test("two resources of one program for one object are refused in check", async (
   await expect(dev.up("Bridge", "other", { name: "lan" })).rejects.toThrow(
     `name: Bridge "lan" of dev.example is already declared by ${dev.urn("Bridge", "lan")}`,
   );
-  await dev
-    .up("Bridge", "there", { name: "lan", connection: { host: "another.example" } })
-    .catch((error: Error) => {
-      expect(error.message).not.toContain("already declared");
-    });
+  // On another host it is another object. (The two hosts are one here, so that it is the first one, moved.)
+  const there = await dev.up("Bridge", "there", { name: "lan", connection: { host: "another.example" } });
+  expect(there.id).toBe("lan");
 });
 
 describe("lost", () => {

@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { compiled, ROOT } from "../compiled";
+import { folders } from "../kinds";
 import { NODE } from "../provider/process";
 
 const run = promisify(execFile);
@@ -115,7 +116,7 @@ describe("what is packed", () => {
     expect(text("dist/sdk/bridge.d.ts")).toMatch(/\/\*\*\n \* A Linux bridge/);
     expect(text("dist/provider/bridge/args.d.ts")).toMatch(/Bytes, 68 to 65535/);
     // The users' fields are the interfaces; the schemas beside them are our own affair.
-    for (const kind of ["bridge", "sysctl", "vrf", "policy-route", "nft-table", "kernel-modules"]) {
+    for (const kind of folders) {
       const fields = readFileSync(join(packed, "dist", "provider", kind, "args.d.ts"), "utf8");
       const [, body] = /export interface \w+Fields \{\n(.*?)\n\}/s.exec(fields)!;
       const lines = body!.split("\n");

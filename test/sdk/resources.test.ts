@@ -353,6 +353,7 @@ describe("outputs", () => {
         DhcpDns: ["interface", "domain"],
       };
       const needed = [
+        "interface",
         "link",
         "vlanId",
         "table",

@@ -1,6 +1,6 @@
 // The lives of the kinds that need no virtual machine, on hosts in namespaces of this one.
 import { newProject } from "../e2e/lab.ts";
-import { live } from "../e2e/lives.ts";
+import { live, lived } from "../e2e/lives.ts";
 import type { Project } from "../e2e/project.ts";
 import { Namespaces } from "../lab/namespaces.ts";
 
@@ -19,10 +19,4 @@ afterEach(async () => {
   await host?.stop();
 });
 
-test.each([
-  ["Bridge", ""],
-  ["PolicyRoute", ""],
-  ["NftTable", ": T8 a hand's edit shows and is repaired, T11 other tables stay as they are"],
-  ["NftSet", ""],
-  ["Sysctl", ""],
-] as const)("%s%s", (kind, _) => live(host, project, kind));
+test.each(lived("namespaces"))("%s%s", (kind) => live(host, project, kind));

@@ -114,7 +114,9 @@ ip netns exec one ping -n -q -c 1 -W 2 fd00:7::1`);
     await host.sh(
       "ip -n two addr add 10.9.9.9/32 dev eth0; ip netns exec two ping -n -q -c 1 -W 1 -I 10.9.9.9 10.5.0.10 && exit 1 || :",
     );
-    return `${(await counter("spoofed")) - spoofed} packets counted`;
+    const more = (await counter("spoofed")) - spoofed;
+    must(more > 0, "not counted");
+    return `${more} packets counted`;
   });
 
   await prove(

@@ -73,6 +73,18 @@ test("a VLAN that leaves a port's list leaves the port", () => {
   ]);
 });
 
+test("an odd answer about VLANs is an error, never that there are none", () => {
+  const d = filtering({ vlans: [10] });
+  const last = { desired: d, former: NOTHING };
+  const at = bridge.query(d, last).findIndex(({ argv }) => argv.join(" ") === "bridge -j vlan show dev p1");
+  const answers = [...results(d, d, port(1, [10]), DATA)];
+  const told = (stderr: string) => () => bridge.parse(answers.with(at, failed(255, stderr)), d, last);
+  expect(told("RTNETLINK answers: Operation not permitted\n")).toThrow(
+    "bridge could not show the VLANs of p1: RTNETLINK answers: Operation not permitted",
+  );
+  expect(told('Cannot find device "p1"\n')).not.toThrow();
+});
+
 test("a VLAN that becomes the pvid stays", () => {
   const steps = change(
     filtering({ vlans: [10, 20] }),

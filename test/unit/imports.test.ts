@@ -1,21 +1,8 @@
-// Imports point one way (DESIGN 8): read from the files themselves, so that a short cut cannot slip in.
+// Imports point one way: read from the files themselves, so that a short cut cannot slip in.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { preProcessFile } from "typescript";
-
-const kinds = [
-  "bridge",
-  "vlan",
-  "vrf",
-  "policy-route",
-  "nft-table",
-  "nft-set",
-  "dhcp-dns",
-  "sysctl",
-  "kernel-modules",
-  "nw-filter",
-  "nw-filter-binding",
-];
+import { folders } from "../kinds";
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -39,6 +26,7 @@ const importers = (wanted: (name: string) => boolean): string[] =>
 
 test("there are files to read, and their imports are seen", () => {
   expect(all.length).toBeGreaterThan(30);
+  expect(folders.length).toBeGreaterThan(10);
   expect(imports("provider/lifecycle.ts")).toContain("provider/kind");
 });
 
@@ -49,10 +37,15 @@ test("only sdk knows Pulumi", () => {
 
 test("only the dialling of a session knows SSH", () => {
   const knowing = importers((name) => name === "node-ssh" || name === "ssh2");
-  expect(knowing.filter((file) => !file.startsWith("provider/host/"))).toEqual([]);
+  expect(knowing).toEqual(["provider/host/dial.ts"]);
 });
 
-test.each(kinds)("%s imports kind, schema, errors and formats, and nothing else", (kind) => {
+test("nothing of SSH is loaded before the first connection", () => {
+  const loaded = /^import (?!type\b)[^;]*? from "(?:node-ssh|ssh2)"/m;
+  expect(all.filter((file) => loaded.test(readFileSync(file, "utf8")))).toEqual([]);
+});
+
+test.each(folders)("%s imports kind, schema, errors and formats, and nothing else", (kind) => {
   const own = `provider/${kind}/`;
   const allowed = /^(zod|node:(crypto|util)|provider\/(kind|schema|errors)|provider\/formats\/[\w-]+)$/;
   for (const file of sources(own)) {

@@ -118,9 +118,11 @@ describe("one becomes another in place, equal to a fresh one, and back", () => {
       // Structure to text and text to structure, each with the next two.
       const elements = (d: NftTable, all: Record<string, string>) =>
         d.text === undefined ? withoutLively(all) : all;
+      // One that is alone in its family becomes itself.
       const pairs = usable.flatMap((a, n) =>
-        steps.map((step) => [a, usable[(n + step) % usable.length]!] as const).filter(([x, y]) => x !== y),
+        steps.map((step) => [a, usable[(n + step) % usable.length]!] as const),
       );
+      expect(pairs.length).toBeGreaterThan(0);
       for (const [n, [a, b]] of pairs.entries()) {
         const [from, to] = n % 2 === 0 ? [a.asText, asStructure(b)] : [asStructure(a), b.asText];
         ns.flush();

@@ -236,6 +236,17 @@ test("replace: only another name, and the old one goes first", () => {
   expect(vrf.deleteBeforeReplace).toBe(true);
 });
 
+test("remove, with the record alone: a member that a later change took in goes back as it was found, too", () => {
+  const [one, both] = [["e1"], ["e1", "e2"]].map((interfaces) => ({ ...MINIMAL, interfaces }));
+  const between = { ...INSIDE, links: [...INSIDE.links!.slice(0, 2), OUTSIDE.links![1]!] };
+  const former = last(one!, between).former.facts;
+  const record = {
+    desired: desired(both!),
+    former: { facts: vrf.keep!(former, look(between, both!, last(one!, between)).facts) },
+  };
+  expect(text(vrf.remove(look(INSIDE, both!, record), record))).toContain("  link set dev e2 down");
+});
+
 test("remove: our routes, then the members as they were found, the device, and the rule with the last VRF", () => {
   const before = {
     ...look(INSIDE, FULL, last(FULL)),
