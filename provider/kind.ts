@@ -103,6 +103,11 @@ export interface Boot<F> {
   readonly closed?: string;
   /** "ruleset": an emptied ruleset takes it along. "late": it needs libvirt. Both are put in place whenever its link appears. */
   readonly when?: "ruleset" | "late";
+  /**
+   * Succeeds where the object is there already. What was adopted may come by the host's own configuration: then it is changed
+   * as it was when it was adopted.
+   */
+  readonly there?: readonly string[];
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
   /** What prints the text on the host, where it is too long to be sent with every change. */

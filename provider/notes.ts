@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { same } from "./compare";
 import { HostnetError } from "./errors";
+import { asFound } from "./former";
 import type { File } from "./host/plan";
 import {
   abridged,
@@ -41,8 +42,15 @@ export class Notes<S extends z.ZodRawShape, F> {
     if (last.desired !== record.desired) return files;
     const then = boot(last.desired, facts);
     const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
-    const undo = this.kind.remove({ state: last.desired, facts: then.facts, shared }, last);
-    return [...files, writeAtBoot(record, { ...then, steps, undo }, way?.port)];
+    const reached = { state: last.desired, facts: then.facts, shared };
+    const before = record.adopted ? asFound(last) : undefined;
+    const undo = before ? this.kind.ensure(before, reached, last) : this.kind.remove(reached, last);
+    const found = before &&
+      then.there && {
+        there: then.there,
+        steps: this.kind.ensure(last.desired, { state: scalars(before), facts: then.facts }),
+      };
+    return [...files, writeAtBoot(record, { ...then, steps, undo, found }, way?.port)];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */
@@ -69,5 +77,9 @@ export function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<
   const desired = typeof elements === "string" ? rest : record.desired;
   return { desired: desired as Last<S, F>["desired"], former: record.former as unknown as Observed<S, F> };
 }
+
+/** What its lists held may be there or not: all that is declared is put in. */
+const scalars = <T extends object>(state: T): T =>
+  Object.fromEntries(Object.entries(state).filter(([, value]) => typeof value !== "object")) as T;
 
 const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));

@@ -8,7 +8,7 @@ import {
   staleFirst,
   through,
 } from "../formats/interface";
-import { setLink } from "../formats/link";
+import { setLink, there } from "../formats/link";
 import { convergeRoutes } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { Bridge, Port, schema } from "./args";
@@ -56,13 +56,17 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
 }
 
 /** Its ports are as they were found, or as whoever else configures them leaves them. */
-export function boot(_: Bridge, { machineId, members, found, table }: Facts): Boot<Facts> {
+export function boot(d: Bridge, { machineId, members, found, table }: Facts): Boot<Facts> {
   const free = Object.keys(members).map((name) => [name, { up: false, addresses: [] }]);
   const nothing = { addresses: [], addressOptions: {}, taps: [] };
   const facts = { ...nothing, machineId, table, members: Object.fromEntries(free) };
   // What was taken is known; else they are as they are then.
   const taken = Object.entries(found).filter(([, { carried }]) => carried);
-  return { order: 30, facts: { ...facts, found: Object.fromEntries(taken), boots: true } };
+  return {
+    order: 30,
+    there: there(d.name),
+    facts: { ...facts, found: Object.fromEntries(taken), boots: true },
+  };
 }
 
 /** A bridge that still has others' ports or VLANs is not deleted: that would cut off guests that nobody mentioned. */

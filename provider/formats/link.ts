@@ -154,6 +154,9 @@ export const setLink = (name: string, ...what: string[]): Step => ({
   argv: ["ip", "link", "set", "dev", name, ...what],
 });
 
+/** Succeeds where there is such a link. */
+export const there = (name: string): readonly string[] => ["ip", "link", "show", "dev", name];
+
 const version = (address: string): string => (address.includes(":") ? "-6" : "-4");
 
 /**

@@ -21,6 +21,8 @@ export const FOLDER = "/etc/hostnet/boot.d";
 export interface AtBoot extends Pick<Boot<unknown>, "order" | "table" | "closed" | "when" | "listing"> {
   readonly steps: readonly Step[];
   readonly undo: readonly Step[];
+  /** Of what was adopted: whether the host has made it itself, and what is to be done then. */
+  readonly found?: { readonly there: readonly string[]; readonly steps: readonly Step[] };
 }
 
 export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): File {
@@ -31,7 +33,11 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   // A line of its own, to be found however broken the rest is.
   const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
   if (boot.table === undefined) {
-    const made = block("make", [...boot.steps.map((step) => `${run(step)} || return`), "return 0"]);
+    const all = (steps: readonly Step[]) => [...steps.map((step) => `${run(step)} || return`), "return 0"];
+    const { found } = boot;
+    const change = found ? block("change", all(found.steps)) : "";
+    const otherwise = found ? [`if ${command(found.there)} >/dev/null 2>&1; then change; return; fi`] : [];
+    const made = `${change}${block("make", [...otherwise, ...all(boot.steps)])}`;
     return { path, text: `${head(boot.when ?? "link", order)}${closed}${made}${undone}` };
   }
   const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${undone}`;

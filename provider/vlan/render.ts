@@ -7,7 +7,7 @@ import {
   staleFirst,
   through,
 } from "../formats/interface";
-import { batch, setLink } from "../formats/link";
+import { batch, setLink, there } from "../formats/link";
 import { addressOf, keyOf, keyOfDeclared, restoreAddress, restoreRoute, tableOf } from "../formats/listed";
 import { convergeRoutes } from "../formats/route";
 import type { Boot, Claim, Last, Observed, Step } from "../kind";
@@ -63,10 +63,10 @@ export const claims = ({ link }: Vlan, before?: Seen): Record<string, Claim> => 
 });
 
 /** A NIC is there by then; what is on a bridge comes after the bridges, what is on another VLAN at the second try. */
-export function boot(_: Vlan, { lower, table }: Facts): Boot<Facts> {
+export function boot(d: Vlan, { lower, table }: Facts): Boot<Facts> {
   const nothing = { up: false, addresses: [], addressOptions: {}, lasting: [], passing: [], attached: [] };
   const order = lower.type === "bridge" ? 35 : 25;
-  return { order, facts: { ...nothing, table, lower: { ...lower, up: false } } };
+  return { order, there: there(d.name), facts: { ...nothing, table, lower: { ...lower, up: false } } };
 }
 
 const claimOf = (link: string): string => `link ${link} up`;

@@ -1,5 +1,5 @@
 import { HostnetError } from "../errors";
-import { batch, setLink } from "../formats/link";
+import { batch, setLink, there } from "../formats/link";
 import { keyOf, keyOfDeclared, restoreAddress, tableOf } from "../formats/listed";
 import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
@@ -63,7 +63,7 @@ export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>)
 }
 
 /** Its members are as they were found. */
-export function boot(_: Vrf, { members, found }: Facts): Boot<Facts> {
+export function boot(d: Vrf, { members, found }: Facts): Boot<Facts> {
   const outside = Object.entries(members).map(([name, now]) => [
     name,
     { ...(found[name] ?? now), master: undefined },
@@ -76,7 +76,11 @@ export function boot(_: Vrf, { members, found }: Facts): Boot<Facts> {
     strays: [],
     rules: { ipv4: false, ipv6: false },
   };
-  return { order: 20, facts: { ...nothing, up: false, members: Object.fromEntries(outside) } };
+  return {
+    order: 20,
+    there: there(d.name),
+    facts: { ...nothing, up: false, members: Object.fromEntries(outside) },
+  };
 }
 
 function requireMember(name: string, vrf: string, { members }: Facts): void {
