@@ -64,8 +64,12 @@ export const spreads = (spread: Spread, key: string): boolean => {
   return spread.also.includes(key) || (own && !path.startsWith(`${spread.folder}/all/`));
 };
 
-/** All first, then the default of new devices, then the devices: the former overwrite the latter. */
+/**
+ * All first, then the default of new devices, then the devices: the former overwrite the latter. But before forwarding, whether
+ * a device heeds advertisements all the same (2): with IPv6 forwarding the kernel forgets the routers of those that do not.
+ */
 export function inOrder(keys: readonly string[]): string[] {
-  const rank = (key: string): number => (spreadOf(key) ? 0 : key.includes(".default.") ? 1 : 2);
+  const rank = (key: string): number =>
+    key.endsWith(".accept_ra") ? -1 : spreadOf(key) ? 0 : key.includes(".default.") ? 1 : 2;
   return [...keys].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }

@@ -105,11 +105,14 @@ describe("a key", () => {
       "net.ipv4.conf.eth0.forwarding",
       "net.ipv6.conf.default.forwarding",
       "net.ipv6.conf.all.forwarding",
+      "net.ipv6.conf.eth0.accept_ra",
       "net.ipv4.conf.all.rp_filter",
       "net.ipv4.ip_forward",
       "net.ipv4.conf.all.accept_redirects",
     ];
     expect(inOrder(keys)).toEqual([
+      // With forwarding the kernel forgets the routers of a link that is not to heed them all the same.
+      "net.ipv6.conf.eth0.accept_ra",
       ...["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"],
       "net.ipv6.conf.default.forwarding",
       ...[
