@@ -5,7 +5,7 @@ import { difference } from "./compare";
 import { HostnetError, UnknownOutcome } from "./errors";
 import { confirmation, refuseLockout } from "./exposure";
 import { failure, requireTools, unconfirmed } from "./failure";
-import { newlyDeclared, remember, returning } from "./former";
+import { asFound, newlyDeclared, remember, returning } from "./former";
 import type { Change, ClaimFile, Confirm, File } from "./host/plan";
 import { type HostRecord, release, removeRecord } from "./host/records";
 import type { HostArgs } from "./host-args";
@@ -138,7 +138,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       if (!record && (observed.state === undefined || (this.kind.setting && claims.length === 0))) return;
       if (!record && !this.kind.setting)
         requireUnchanged(difference(stored.desired, observed.state!, Object.keys(stored.desired)));
-      const back = stored.adopted ? stored.former.state : undefined;
+      const back = stored.adopted ? asFound(stored) : undefined;
       if (!back && observed.state !== undefined) {
         const obstacle = this.kind.blocked?.(observed, stored);
         if (obstacle !== undefined) throw new HostnetError(obstacle);

@@ -21,6 +21,16 @@ export function remember<S extends z.ZodRawShape, F>(
   };
 }
 
+/** What was adopted, as it was before us: also in the fields that the program declared only later. */
+export function asFound<S extends z.ZodRawShape, F>({ desired, former }: Last<S, F>): Desired<S> | undefined {
+  if (!former.state) return undefined;
+  // Lists that left the program meanwhile are empty since; scalars are back already.
+  const later = Object.entries(former.rest ?? {}).filter(
+    ([key, value]) => key in desired || typeof value === "object",
+  );
+  return { ...Object.fromEntries(later), ...former.state };
+}
+
 const isKnown = (fields: object | undefined, key: string): boolean => fields !== undefined && key in fields;
 
 /** Scalars that left the program go back to what they were before us, where that is known; lists are simply empty. */

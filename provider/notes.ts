@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { same } from "./compare";
 import { HostnetError } from "./errors";
+import { asFound } from "./former";
 import type { File } from "./host/plan";
 import {
   abridged,
@@ -42,11 +43,12 @@ export class Notes<S extends z.ZodRawShape, F> {
     const then = boot(last.desired, facts);
     const steps = then.steps ?? this.kind.ensure(last.desired, { facts: then.facts });
     const made = { state: last.desired, facts: then.facts, shared };
-    // A link of the host's own comes back as it was found, and goes back to that.
-    const { state: own, rest } = (record.adopted && then.link ? last.former : {}) as Partial<Observed<S, F>>;
-    const over = own && this.kind.ensure(last.desired, { state: own, rest, facts: then.facts });
+    // What the host had of its own goes back to that; where a link of it is there again, it is changed as when it was adopted.
+    const own = record.adopted ? asFound(last) : undefined;
     const undo = own ? this.kind.ensure(own, made, last) : this.kind.remove(made, last);
-    const anew = record.adopted ? then.anew : undefined;
+    const there = then.link !== undefined && own && { state: scalars(own), facts: then.facts };
+    const over = there ? this.kind.ensure(last.desired, there) : undefined;
+    const anew = own && then.anew;
     // What is made now is sent anyway.
     const listing = state && then.listing;
     return [...files, writeAtBoot(record, { ...then, anew, steps, over, undo, listing }, way?.port)];
@@ -76,5 +78,9 @@ export function inherited<S extends z.ZodRawShape, F>(record: HostRecord): Last<
   const desired = typeof elements === "string" ? rest : record.desired;
   return { desired: desired as Last<S, F>["desired"], former: record.former as unknown as Observed<S, F> };
 }
+
+/** What its lists held may be there or not: all that is declared is put in. */
+const scalars = <T extends object>(state: T): T =>
+  Object.fromEntries(Object.entries(state).filter(([, value]) => typeof value !== "object")) as T;
 
 const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));

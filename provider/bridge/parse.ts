@@ -49,6 +49,11 @@ export interface Facts extends InterfaceFacts {
 const portNames = (d: Bridge, last?: Last<Shape, Facts>): string[] =>
   [...new Set([...(d.ports ?? []), ...(last?.desired.ports ?? [])].map(({ name }) => name))].sort();
 
+/** Also those of an adopted bridge that left the program: they go back with it. */
+const knownNames = (d: Bridge, last?: Last<Shape, Facts>): readonly string[] => [
+  ...new Set([...portNames(d, last), ...(last?.former.state?.ports ?? []).map(({ name }) => name)]),
+];
+
 const takers = (d: Bridge, last?: Last<Shape, Facts>): readonly string[] =>
   portNames(d, last).filter((name) => [d, last?.desired].some((bridge) => takes(bridge, name)));
 
@@ -57,7 +62,7 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
   const declared = (key: keyof Bridge) => d[key] !== undefined || last?.desired[key] !== undefined;
   const [v4, v6] = showRoutes("dev", d.name) as [Query, Query];
   const vlans = declared("vlanFiltering");
-  const ports = portNames(d, last).flatMap((name) => [
+  const ports = knownNames(d, last).flatMap((name) => [
     [`port ${name}`, showLink(name)],
     ...(vlans ? [[`vlans ${name}`, showVlans(name)]] : []),
   ]);
@@ -98,7 +103,7 @@ export function parse(
     return listed ? parseListedVlans(listed, name) : { vlans: new Map() };
   };
   const ports = portNames(d, last);
-  const members = ports.flatMap((name) => {
+  const members = knownNames(d, last).flatMap((name) => {
     const link = parseLink(answers.get(`port ${name}`)!, name);
     if (!link) return [];
     const routes = answers.get(`routes ${name}`);
@@ -127,7 +132,7 @@ export function parse(
   const wanted = { ...last?.desired, ...d };
   const passing = answers.has("passing") ? parseRoutesOf(answers.get("passing")!, d.name) : [];
   const attachedPorts = members
-    .filter(({ member }) => member.master === d.name)
+    .filter(({ member }) => member.master === d.name && ports.includes(member.name))
     .map(({ member, vlans }) => {
       const { carried } = facts.found[member.name]!;
       const free = !facts.members[member.name]!.carried?.addresses.length;

@@ -112,3 +112,6 @@ export function sameSubnet(a: string, b: string): boolean {
     network(one.address, one.length).value === network(two.address, two.length).value
   );
 }
+
+/** Whether two interface addresses differ in their prefix length at most. */
+export const sameAddress = (a: string, b: string): boolean => a.split("/")[0] === b.split("/")[0];

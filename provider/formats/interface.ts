@@ -1,8 +1,8 @@
 /** What a bridge and a VLAN are alike in: an interface of the host's own, with addresses, routes, and a VRF. */
 import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
-import { contains, sameSubnet } from "./cidr";
-import { addAddress, asAdded, deleteAddress, type Link, lasting, setLink, stays } from "./link";
+import { contains, sameAddress, sameSubnet } from "./cidr";
+import { addAddress, asAdded, deleteAddress, deleteAlone, type Link, lasting, setLink, stays } from "./link";
 import { parseRoutes, present, type Route } from "./route";
 
 /** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
@@ -147,10 +147,18 @@ export function convergeAddresses(
   const late = order.filter(
     (a, n) => there.includes(a) && order.slice(0, n).some((m) => missing.includes(m) && sameSubnet(m, a)),
   );
+  const gone = stale.filter((a) => !(bounced && six(a)));
+  // Of IPv6 the kernel has each address but once: it would keep the prefix length, and take both for one.
+  const first = gone.filter((a) => six(a) && missing.some((m) => sameAddress(m, a)));
+  const others = [...kept, ...late];
+  const remove = (a: string) =>
+    !six(a) && others.some((k) => k !== a && sameSubnet(k, a))
+      ? deleteAlone(a, name)
+      : deleteAddress(a, name);
   return [
-    ...late.map((a) => deleteAddress(a, name)),
+    ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
-    ...stale.filter((a) => !(bounced && six(a))).map((a) => deleteAddress(a, name)),
+    ...[...late, ...gone.filter((a) => !first.includes(a))].map(remove),
     ...kept
       .filter((a) => late.includes(a) || lost(a))
       .flatMap((a) => (wanted.includes(a) ? addAddress(a, name) : putBack(a, name, facts))),

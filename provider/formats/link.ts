@@ -180,6 +180,17 @@ export const deleteAddress = (address: string, dev: string): Step => ({
 });
 
 /**
+ * Without the others of its subnet, if it is the first of them: the kernel would take those along, and, where no address is
+ * left then, the routes through the link, whoever made them.
+ */
+export const deleteAlone = (address: string, dev: string): Step => ({
+  argv: ["sh", "-c", PROMOTING, "sh", dev, address],
+});
+const PROMOTING =
+  'f=/proc/sys/net/ipv4/conf/$1/promote_secondaries; read -r p <"$f"; echo 1 >"$f"; ip -4 addr del "$2" dev "$1"; e=$?; ' +
+  'echo "$p" >"$f"; exit $e';
+
+/**
  * Several `ip` steps as one process: nothing can come in between, and what the host loses meanwhile is back within
  * milliseconds. All lines are tried, also after one that fails. Without a `family` each line must name an address or a prefix of its own.
  */

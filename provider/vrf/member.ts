@@ -1,4 +1,4 @@
-import { sameSubnet } from "../formats/cidr";
+import { sameAddress, sameSubnet } from "../formats/cidr";
 import { addAddress, batch, deleteAddress, setLink } from "../formats/link";
 import {
   addressOf,
@@ -63,9 +63,17 @@ export function addressSteps(
   const there = now ? (now.addresses ?? []) : outside.addresses;
   const missing = (wanted.addresses ?? []).filter((a) => !there.includes(a));
   const kept = [...new Set([...member.addresses, ...(wanted.addresses ?? [])])];
+  const gone = stale(wanted, now, facts);
+  // Of IPv6 the kernel has each address but once, whatever its prefix length.
+  const first = gone.filter((a) => a.includes(":") && missing.some((m) => sameAddress(m, a)));
   return [
+    ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
-    ...deleteAddresses(name, stale(wanted, now, facts), kept),
+    ...deleteAddresses(
+      name,
+      gone.filter((a) => !first.includes(a)),
+      kept,
+    ),
   ];
 }
 

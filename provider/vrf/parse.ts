@@ -57,6 +57,11 @@ export interface Rules {
 const memberNames = (d: Vrf, last?: Last<Shape, Facts>): string[] =>
   [...new Set([...(d.interfaces ?? []), ...(last?.desired.interfaces ?? [])].map(({ name }) => name))].sort();
 
+/** Also those of an adopted VRF that left the program: they go back with it. */
+const knownNames = (d: Vrf, last?: Last<Shape, Facts>): string[] => [
+  ...new Set([...memberNames(d, last), ...(last?.former.state?.interfaces ?? []).map(({ name }) => name)]),
+];
+
 const eitherRoutes = (d: Vrf, last?: Last<Shape, Facts>): Route[] => [
   ...(d.routes ?? []),
   ...(last?.desired.routes ?? []),
@@ -77,7 +82,7 @@ export function query(d: Vrf, last?: Last<Shape, Facts>): readonly Query[] {
     })),
     showForeign(d.table),
     showRoutesIn(last?.desired.table ?? d.table),
-    ...memberNames(d, last).flatMap((name) => [showLink(name), showRoutesOf(name)]),
+    ...knownNames(d, last).flatMap((name) => [showLink(name), showRoutesOf(name)]),
     ...showRoutesTo(routePlaces(d, last)),
     ...(d.exclusive ?? []).map(showLocal),
   ];
@@ -100,7 +105,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
   if (link && link.type !== "vrf")
     throw new HostnetError(`${d.name} is there, but is no VRF: ${link.type ?? "a NIC"}`);
   const table = link?.data.table as number | undefined;
-  const names = memberNames(d, last);
+  const [declared, names] = [memberNames(d, last), knownNames(d, last)];
   const members = Object.fromEntries(
     names.flatMap((name, n) => {
       const member = parseLink(rest[2 * n]!, name);
@@ -122,7 +127,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
     found: foundFirst(members, last),
     guests: Object.fromEntries(
       (link ? parseLinks(inside) : [])
-        .filter(({ name }) => !names.includes(name))
+        .filter(({ name }) => !declared.includes(name))
         .map((guest) => [guest.name, asMember(guest, through(tableRoutes, guest.name, table ?? d.table))]),
     ),
     taken: table === d.table ? undefined : user,
@@ -133,7 +138,7 @@ export function parse(results: readonly Result[], d: Vrf, last?: Last<Shape, Fac
   if (!link || table === undefined) return { facts };
 
   const wanted = { ...last?.desired, ...d };
-  const interfaces = names
+  const interfaces = declared
     .filter((name) => members[name]?.master === d.name)
     .map((name) => observedInterface(name, members[name]!, d, last));
   return {

@@ -100,27 +100,28 @@ export function apart({ bridge, subnets, publish, redirectHttp }: Routed): strin
 
 /** What of and to the guests is forwarded; nothing else is decided here. */
 export function forward(routed: Routed): string[] {
-  const { bridge, uplink, subnets, isolated, rules } = routed;
+  const { bridge, uplink, isolated, rules } = routed;
   return [
     nft`iifname != ${bridge} oifname != ${bridge} accept`,
-    ...([4, 6] as const).flatMap((family) => spoofed(bridge, subnets, family)),
+    ...([4, 6] as const).flatMap((family) => spoofed(routed, family)),
     "ct state established,related accept",
     ...unredirected(routed),
     "ct status dnat accept",
     ...rules,
-    ...(uplink === undefined ? [] : [nft`iifname ${bridge} oifname ${uplink} accept`]),
+    // What connection tracking cannot place is not masqueraded: it would leave with the guest's own address.
+    ...(uplink === undefined ? [] : [nft`iifname ${bridge} oifname ${uplink} ct state != invalid accept`]),
     ...(isolated ? [] : [nft`iifname ${bridge} oifname ${bridge} accept`]),
     "counter name refused drop",
   ];
 }
 
-function spoofed(bridge: string, subnets: readonly Subnet[], family: 4 | 6): string[] {
+/** From one guest to another it is theirs, as where no br_netfilter hands bridged packets to these rules: link-local ones too. */
+function spoofed({ bridge, subnets, isolated }: Routed, family: 4 | 6): string[] {
   const own = subnets.filter((subnet) => subnet.family === family).map(({ network }) => network);
   const word = nft.raw(family === 4 ? "ip" : "ip6");
-  if (own.length > 0) return [nft`iifname ${bridge} ${word} saddr != ${own} counter name spoofed drop`];
-  return [
-    nft`iifname ${bridge} meta nfproto ${nft.raw(family === 4 ? "ipv4" : "ipv6")} counter name spoofed drop`,
-  ];
+  const from = nft.raw(isolated ? nft`iifname ${bridge}` : nft`iifname ${bridge} oifname != ${bridge}`);
+  if (own.length > 0) return [nft`${from} ${word} saddr != ${own} counter name spoofed drop`];
+  return [nft`${from} meta nfproto ${nft.raw(family === 4 ? "ipv4" : "ipv6")} counter name spoofed drop`];
 }
 
 /** HTTP of a family that has no target must not get past it: refused at once, so that the guest takes the other. */

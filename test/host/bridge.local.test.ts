@@ -110,6 +110,30 @@ test("an address of others keeps its lifetime and label when the first one of it
   await provider.delete("br1", next.outs);
 });
 
+test("another prefix length of an IPv6 address", async () => {
+  const { outs } = await life({ addresses: ["2001:db8::1/64"] }, { addresses: ["2001:db8::1/48"] });
+  expect(host.sh("ip -br -6 addr show dev br1 scope global")).toMatch(/ 2001:db8::1\/48 *\n/);
+  await provider.delete("br1", outs);
+});
+
+test("another address of the subnet: routes of others stay, whatever it is cut at, and when it is undone", async () => {
+  host.sh(`echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode`);
+  const desired = (address: string) =>
+    canonical<Bridge>(bridge, { name: "br8", up: true, addresses: [address] });
+  const last = await applied(host, bridge, desired("192.168.8.1/24"));
+  host.sh("ip route add default via 192.168.8.9; ip route add 10.8.0.0/16 via 192.168.8.9 table 77");
+  await obeysLaws(host, bridge, { to: desired("192.168.8.2/24"), last });
+  const { outs } = await provider.create(
+    await inputs({ name: "br8", addresses: ["192.168.8.1/24"], adopt: "overwrite" }),
+  );
+  await provider.update("br8", outs, await inputs({ name: "br8", addresses: ["192.168.8.2/24"] }));
+  expect(host.sh("ip route show default; ip route show table 77; ip -br -4 addr show dev br8")).toMatch(
+    /^default via 192.168.8.9 .*\n10.8.0.0\/16 via 192.168.8.9 .*192.168.8.2\/24 \n$/s,
+  );
+  expect(host.sh("cat /proc/sys/net/ipv4/conf/br8/promote_secondaries")).toBe("0\n");
+  host.sh("ip link del dev br8; rm -rf /etc/hostnet/*");
+});
+
 describe("takeAddresses, cut after any step and run again it ends where one run ends, undone at what was before:", () => {
   const desired = (raw: BridgeFields) => canonical<Bridge>(bridge, { up: true, ...raw });
   const taking = { name: "p9", takeAddresses: true };

@@ -409,6 +409,38 @@ test("nft takes what stands in for a table, in each family and at each hook", ()
   expect(closed({ ...table, dormant: true, chains: { c: rules("drop") } })).toBeUndefined();
 });
 
+const THEIRS = `ip link add name br0 address 02:00:00:00:00:aa type bridge; ip link set dev e1 master br0
+  ip link set dev br0 up; ip addr add 10.1.0.1/24 dev br0; ip route add default via 10.1.0.9 dev br0
+  nft 'add table inet filter; add chain inet filter input { type filter hook input priority 1; }; add rule inet filter input counter'`;
+const adopting = { adopt: "overwrite", confirm: { when: "never" } };
+
+test("what was adopted stays as the host makes it at a boot, but for what the program says; remove-all gives it back", async () => {
+  host.sh(THEIRS);
+  const pristine = still(await listed());
+  const lan = { name: "br0", ageingTime: 60, addresses: ["10.2.0.1/24"], ...adopting };
+  await resources(bridge, host, "h").create("lan", lan);
+  const input = { type: "filter", hook: "input", priority: 1, rules: ["tcp dport 25 drop"] };
+  await resources(nftTable, host, "h").create("filter", { family: "inet", chains: { input }, ...adopting });
+  const before = still(await listed());
+  expect(before).toMatch(/ageing_time 6000.*inet 10\.1\.0\.1\/24.*inet 10\.2\.0\.1\/24/s);
+  host.sh(`${BOOT}; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`);
+  host.sh(CARD);
+  host.sh(THEIRS);
+  expect(await boot("tables")).toBe("code 0\n");
+  expect(await boot("links")).toBe("code 0\n");
+  expect(still(await listed())).toBe(before);
+  host.sh("sh /etc/hostnet/remove-all");
+  expect(still(await listed())).toBe(pristine);
+  // One that was made by hand is made again.
+  await resources(bridge, host, "h").create("lan", lan);
+  host.sh(BOOT);
+  host.sh(CARD);
+  expect(await boot("links")).toBe("code 0\n");
+  expect(host.sh("ip -br -4 addr show dev br0; ls /etc/hostnet/objects | wc -l")).toMatch(
+    /10\.2\.0\.1\/24.*\n1\n/,
+  );
+}, 120_000);
+
 test("remove-all takes all of it away, with another's hands off", async () => {
   const pristine = await listed();
   await everything();

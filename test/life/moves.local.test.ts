@@ -241,6 +241,26 @@ describe("a field that leaves the program", () => {
     expect(link()).toMatch(/mtu 1280 .*ageing_time 9000/s);
   });
 
+  test.each([{}, { ports: [], addresses: ["10.1.0.1/24"] }])(
+    "of an adopted bridge, and it is destroyed then: to what was found, also where that was declared later: %j",
+    async (last) => {
+      host.sh(`ip link add name lan type bridge ageing_time 9000; ip link add name e1 type veth peer name f1
+        ip link set dev e1 master lan up; ip link set dev lan up; ip addr add 10.1.0.1/24 brd + dev lan`);
+      const found = () =>
+        `${link().replace(/_timer +[\d.]+|state \w+|[\w-]+CARRIER,|,LOWER_UP/g, "")}${host.sh("ip -o -4 addr show dev lan; ip -br link show master lan | cut -c1-2")}`;
+      const [before, adopt] = [found(), "overwrite"];
+      await dev.up("Bridge", "lan", { ageingTime: 60, ports: ["e1"], adopt });
+      await dev
+        .run()
+        .up("Bridge", "lan", { ports: ["e1"], addresses: ["10.1.0.1/24"], priority: 4096, adopt });
+      await dev.run().up("Bridge", "lan", { priority: 4096, ...last, adopt });
+      await dev.run().up("Bridge", "lan", { ageingTime: 70, priority: 8192, ...last, adopt });
+      await dev.run().destroy("Bridge", "lan");
+      expect(found()).toBe(before);
+      host.sh("ip link del dev e1");
+    },
+  );
+
   test("and was set by hand since: it is ours until it leaves", async () => {
     await dev.up("Bridge", "lan", {});
     await dev.run().up("Bridge", "lan", { ageingTime: 60 });

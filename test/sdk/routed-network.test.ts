@@ -58,8 +58,8 @@ test("the least: a bridge that is routed, with leases and names", async () => {
     postrouting: ['oifname "br-vms" ip saddr 10.7.0.0/24 ct status dnat masquerade'],
     forward: [
       'iifname != "br-vms" oifname != "br-vms" accept',
-      'iifname "br-vms" ip saddr != { 10.7.0.0/24 } counter name spoofed drop',
-      'iifname "br-vms" meta nfproto ipv6 counter name spoofed drop',
+      'iifname "br-vms" oifname != "br-vms" ip saddr != { 10.7.0.0/24 } counter name spoofed drop',
+      'iifname "br-vms" oifname != "br-vms" meta nfproto ipv6 counter name spoofed drop',
       "ct state established,related accept",
       "ct status dnat accept",
       'iifname "br-vms" oifname "br-vms" accept',
@@ -124,7 +124,7 @@ test("all of it", async () => {
       'iifname "vms" meta nfproto ipv6 tcp dport 80 reject with tcp reset',
       "ct status dnat accept",
       "tcp dport 25 drop",
-      'iifname "vms" oifname "eth0" accept',
+      'iifname "vms" oifname "eth0" ct state != invalid accept',
       "counter name refused drop",
     ],
   });

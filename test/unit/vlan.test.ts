@@ -167,7 +167,7 @@ test("update-in-place", () => {
     "ip link set dev v10 address 02:00:00:00:00:11",
     "ip link set dev v10 mtu 1300",
     "ip -4 addr replace 10.1.0.2/24 brd + dev v10",
-    "ip -4 addr del 10.1.0.1/24 dev v10",
+    expect.stringMatching(/^sh -c .*promote_secondaries.* sh v10 10.1.0.1\/24$/),
     "ip -4 addr replace 10.1.0.7/24 brd + dev v10 label v10:x",
     "ip -4 addr replace 10.1.0.2/24 brd + dev v10",
     "ip -4 route del 10.9.0.0/16 via 10.1.0.9 dev v10 table 100 proto 210",
