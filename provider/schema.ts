@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { canonicalAddress, canonicalInterface, canonicalPrefix } from "./formats/cidr";
+import { canonicalAddress, canonicalInterface, canonicalPrefix, contains } from "./formats/cidr";
 import type { Desired, Problem } from "./kind";
 
 /** What Pulumi sends in the place of a value that is not known yet, whatever the field's type. */
@@ -188,7 +188,10 @@ export const ifname = z
   .refine((name) => !["all", "default", "lo"].includes(name), "is reserved by the kernel");
 
 /** An interface's own address with its prefix length: 192.168.2.1/24, 2001:db8::1/64. */
-export const interfaceAddress = canonical(canonicalInterface);
+export const interfaceAddress = canonical(canonicalInterface).refine(
+  (text) => !contains("fe80::/10", text.split("/")[0]!),
+  "is link-local: those are the kernel's, which gives each link one; take one of fd00::/8, or a global one",
+);
 /** A network, without host bits: 192.168.2.0/24, 2001:db8::/32. */
 export const prefix = canonical(canonicalPrefix);
 export const address = canonical(canonicalAddress);

@@ -86,7 +86,8 @@ export interface HostArgs {
   confirm?: pulumi.Input<Confirm>;
   /**
    * What to do with an object that is there already and not ours: "identical" takes it over if nothing would change,
-   * "overwrite" in any case. Destroyed, it goes back to how it was found. @default refuse
+   * "overwrite" in any case. Destroyed, it goes back to how it was found; until then lists (addresses, ports, routes) hold
+   * what the program says, and nothing once they have left it. @default refuse
    */
   adopt?: pulumi.Input<"identical" | "overwrite">;
   /**

@@ -116,7 +116,10 @@ function requirePort(
     }
   }
   if (master === d.name) return;
-  if (master) throw new HostnetError(`ports: ${name} is a member of ${master}: release it there first`);
+  if (master)
+    throw new HostnetError(
+      `ports: ${name} is a member of ${master}: release it there first (in one up: dependsOn on what gives it up)`,
+    );
   if (addresses.length > 0 && !takeAddresses) {
     throw new HostnetError(
       `ports: ${name} carries ${addresses.join(", ")}, which a port cannot keep: with takeAddresses: true the bridge takes them over`,

@@ -24,7 +24,7 @@ export interface Route {
   device?: string;
   /** Preferred source address of packets that the host itself sends. */
   source?: string;
-  /** 0 to 4294967295, the lower wins. Absent: 0 for IPv4, 1024 for IPv6, as the kernel has it. */
+  /** 0 to 4294967295 (IPv6: from 1), the lower wins. Absent: 0 for IPv4, 1024 for IPv6, as the kernel has it. */
   metric?: number;
   /** "unicast" when absent. The others take neither gateway nor device. */
   type?: "unicast" | "unreachable" | "blackhole" | "prohibit" | "throw";
@@ -34,7 +34,7 @@ export interface Route {
   mtu?: number;
   /** The gateway is on the link although no address of the interface says so. */
   onlink?: boolean;
-  /** Several ways (ECMP), in the place of gateway and device. */
+  /** Two ways or more (ECMP), in the place of gateway and device. */
   nexthops?: Nexthop[];
 }
 
@@ -69,6 +69,9 @@ export const route = z
     }
     const ways = [r.gateway ?? r.device, r.nexthops].filter((way) => way !== undefined).length;
     if (r.type && r.type !== "unicast" && ways > 0) problem("type", "takes no gateway, device or nexthops");
+    if (r.metric === 0 && family(r.destination) === 6)
+      problem("metric", "is 1024 to the kernel, in IPv6: leave it out, or take another");
+    if (r.nexthops?.length === 1) problem("nexthops", "needs two: one way is gateway and device");
     if (ways > 1) problem("nexthops", "takes the place of gateway and device: give one or the other");
   });
 

@@ -83,7 +83,9 @@ function requireMember(name: string, vrf: string, { members }: Facts): void {
   const member = members[name];
   if (!member) throw new HostnetError(`interfaces: ${name} does not exist on the host`);
   if (member.master === undefined || member.master === vrf) return;
-  throw new HostnetError(`interfaces: ${name} is a member of ${member.master}: release it there first`);
+  throw new HostnetError(
+    `interfaces: ${name} is a member of ${member.master}: release it there first (in one up: dependsOn on what gives it up)`,
+  );
 }
 
 /** Its members are let go, and those that a hand has taken out get what they have lost. */

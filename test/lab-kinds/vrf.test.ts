@@ -232,7 +232,7 @@ test("what only the host can know is refused by name, and everything is as it wa
   await refused(
     "x2",
     { table: 1, interfaces: ["e3"] },
-    "interfaces: e3 is a member of br0: release it there first",
+    "interfaces: e3 is a member of br0: release it there first (in one up: dependsOn on what gives it up)",
   );
   await refused("x3", { table: 600 }, /table: 600 is in use by another tool.*10.99.0.0\/16 via 10.1.0.9/);
   await refused("x4", { table: 601 }, "table: 601 is in use by the VRF others");

@@ -253,7 +253,10 @@ describe("a hostile name is refused wherever a name stands", () => {
       { name: "br0", ports: [name] },
       { name: "br0", ports: [{ name }] },
       { name: "br0", routes: [{ destination: "10.0.0.0/8", device: name }] },
-      { name: "br0", routes: [{ destination: "10.0.0.0/8", nexthops: [{ device: name }] }] },
+      {
+        name: "br0",
+        routes: [{ destination: "10.0.0.0/8", nexthops: [{ device: name }, { device: "eth0" }] }],
+      },
     ];
     for (const raw of fields) expect(refused(bridge.schema, raw)).toHaveLength(1);
   });
@@ -361,4 +364,21 @@ test("of things by name only those with an unknown in them stay raw; the others 
   expect(fields.chains).toEqual({ ...chains, known: { rules: "accept\ndrop\n" } });
   expect(problems.map(({ property }) => property)).toEqual(["chains.wrong.rules[0]"]);
   expect(desired).toBeUndefined();
+});
+
+test.each([
+  [{ addresses: ["fe80::1/64"] }, /^addresses\[0\]: .*is link-local: those are the kernel's/],
+  [
+    { routes: [{ destination: "2001:db8::/32", gateway: "2001:db8:1::1", metric: 0 }] },
+    /^routes\[0\]\.metric: .*is 1024 to the kernel/,
+  ],
+  [
+    { routes: [{ destination: "10.0.0.0/8", nexthops: [{ gateway: "192.0.2.1" }] }] },
+    /^routes\[0\]\.nexthops: .*needs two/,
+  ],
+])("what no kernel keeps as declared is refused: %j", (fields, told) => {
+  const { problems } = parseFields(bridge.schema, { name: "br0", ...fields });
+  expect(problems.map(({ property, reason }) => `${property}: ${reason}`)).toEqual([
+    expect.stringMatching(told),
+  ]);
 });

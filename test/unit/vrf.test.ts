@@ -327,7 +327,7 @@ test("foreign: what the host has of its own is refused by name", () => {
   told({ ...OUTSIDE, links: [link("e1")] }, "interfaces: e2 does not exist on the host");
   told(
     { ...OUTSIDE, links: [link("e1", { master: "br0" }), link("e2")] },
-    "interfaces: e1 is a member of br0: release it there first",
+    "interfaces: e1 is a member of br0: release it there first (in one up: dependsOn on what gives it up)",
   );
   const red = link("red", { linkinfo: { info_kind: "vrf", info_data: { table: 100 } } });
   told({ ...OUTSIDE, links: [...OUTSIDE.links!, red] }, "table: 100 is in use by the VRF red");
