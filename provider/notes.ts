@@ -51,7 +51,8 @@ export class Notes<S extends z.ZodRawShape, F> {
     const anew = own && then.anew;
     // What is made now is sent anyway.
     const listing = state && then.listing;
-    return [...files, writeAtBoot(record, { ...then, anew, steps, over, undo, listing }, way?.port)];
+    const members = this.kind.members?.(last.desired);
+    return [...files, writeAtBoot(record, { ...then, anew, steps, over, undo, listing, members }, way?.port)];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */

@@ -24,6 +24,8 @@ export interface AtBoot
   /** Where its link is there already: what makes of that what is declared. Left out: it is another's. */
   readonly over?: readonly Step[];
   readonly undo: readonly Step[];
+  /** Links that it takes in: without one of them the rest of it is made. */
+  readonly members?: readonly string[];
 }
 
 /** Characters of a text of nft beyond which it is no word of a script. */
@@ -39,15 +41,19 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   // A line of its own, to be found however broken the rest is.
   const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
   if (boot.table === undefined) {
-    const all = (steps: readonly Step[]) => [...steps.map((step) => `${run(step)} || return`), "return 0"];
-    const { link, over } = boot;
+    const all = (steps: readonly Step[]) => [
+      ...steps.map((step) => `${run(step)} || \${or:-return}`),
+      "return 0",
+    ];
+    const { link, over, members = [] } = boot;
+    const needs = members.length > 0 ? `# needs ${members.join(" ")}\n` : "";
     const others = [`echo ${quote(`${link} is there, made by another`)} >&2`, `exit ${ANOTHERS}`];
     const there =
       link === undefined
         ? []
         : [`if ip link show dev ${quote(link)} >/dev/null 2>&1; then`, ...(over ? all(over) : others), "fi"];
     const made = block("make", [...there, ...all(boot.steps)]);
-    return { path, text: `${head(boot.when ?? "link", order)}${closed}${made}${undone}` };
+    return { path, text: `${head(boot.when ?? "link", order)}${closed}${needs}${made}${undone}` };
   }
   const anew = boot.anew === undefined ? "" : `# anew ${boot.anew}\n`;
   const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${anew}${undone}`;
@@ -188,6 +194,13 @@ attempt() {
   [ $? = ${ANOTHERS} ] || sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
   return 1
 }
+# Without one of its members the rest of it is better than nothing. It is made again when all of them are there.
+partly() {
+  grep -q '^# needs ' "$1" || return 0
+  ( . "./$1"; or=:; make ) >/dev/null 2>&1 9>&-
+  true >$R/part.$1
+}
+whole() { for l in $(sed -n '2,3s/^# needs //p' "$1"); do ip link show dev "$l" >/dev/null 2>&1 || return; done; }
 links() {
   exec 9>$R/lock || return
   # Once after a boot: after that only what failed.
@@ -207,6 +220,9 @@ links() {
     sleep 1
   done
   failed $todo $late
+  flock -x 9
+  for f in $todo; do partly "$f"; done
+  flock -u 9
   complain $todo
   rm -f $R/*.err
   [ -z "$todo" ]
@@ -221,7 +237,14 @@ late() {
   until [ "$there" = "$(indexes)" ]; do
     there=$(indexes)
     rest=
-    for f in $(missing link ruleset late); do attempt "$f" || rest="$rest $f"; done
+    for f in $(missing link ruleset late); do
+      if [ -e $R/part.$f ]; then
+        whole "$f" || { rest="$rest $f"; continue; }
+        ( . "./$f"; undo ) >/dev/null 2>&1 9>&-
+        rm $R/part.$f
+      fi
+      attempt "$f" || { rest="$rest $f"; partly "$f"; }
+    done
     rm -f $R/*.err
     failed $rest
   done
@@ -240,7 +263,7 @@ remove() {
 }
 # With the last object.
 gone() {
-  rm -f ${FILES} $R/failed
+  rm -f ${FILES} $R/failed $R/part.*
   rmdir ${FOLDERS} 2>/dev/null
   [ ! -L /run/systemd/units/invocation:hostnet-nft.service ] || { systemctl stop hostnet-nft hostnet; systemctl daemon-reload; }
   rm -f /etc/hostnet/boot /etc/hostnet/remove-all

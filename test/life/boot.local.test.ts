@@ -289,7 +289,7 @@ test("what had no link yet is put in place when that appears, and another change
     host.sh(
       "ip -br link show type bridge | sed 's/ .*//'; ip -br link show master br-a 2>/dev/null | sed 's/@.*//' || :",
     );
-  expect(links()).toBe("br-b\n");
+  expect(links()).toBe("br-b\nbr-a\n");
   host.sh(`${CARD}; ip link del dev br-b`);
   expect(await boot("late")).toBe("code 0\n");
   expect(links()).toBe("br-a\ne1\n");
@@ -297,6 +297,35 @@ test("what had no link yet is put in place when that appears, and another change
   expect(await bridges.drift("lan", made)).toEqual([]);
   await bridges.delete("early", early);
   await bridges.delete("lan", made);
+}, 60_000);
+
+test("without one of its ports a bridge has the others and its addresses, and that one when it appears", async () => {
+  const bridges = resources(bridge, host, "h");
+  host.sh("ip link add name e2 type veth peer name f2");
+  const made = await bridges.create("lan", {
+    name: "br-a",
+    addresses: ["192.168.7.1/24"],
+    ports: ["e1", "e2"],
+  });
+  host.sh(`${BOOT}; ip link del dev e2; ${CARD}; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`);
+  expect(await boot("links")).toMatch(/^pulumi-hostnet could not put back: Bridge "br-a".*e2.*code 1/s);
+  const shown = () =>
+    host.sh(
+      "ip -br -4 addr show dev br-a | awk '{ print $3 }'; ip -br link show master br-a | sed 's/[@ ].*//'; ip -o link show dev br-a | sed 's/:.*//'",
+    );
+  const [address, port, index] = shown().trim().split("\n");
+  expect([address, port]).toEqual(["192.168.7.1/24", "e1"]);
+  // It stays as it is while other links come.
+  host.sh("ip link add name e3 type veth peer name f3");
+  expect(await boot("late")).toBe("code 0\n");
+  expect(shown()).toBe(`192.168.7.1/24\ne1\n${index}\n`);
+  host.sh("ip link add name e2 type veth peer name f2");
+  expect(await boot("late")).toBe("code 0\n");
+  expect(shown()).toMatch(/^192\.168\.7\.1\/24\ne1\ne2\n/);
+  expect(host.sh("cat /run/hostnet/failed; ls /run/hostnet | grep part || :")).toBe("");
+  expect(await bridges.drift("lan", made)).toEqual([]);
+  await bridges.delete("lan", made);
+  host.sh("ip link del dev e2; ip link del dev e3");
 }, 60_000);
 
 test("a table that was adopted is what is declared, whatever the host's own configuration has loaded before", async () => {
