@@ -1,23 +1,33 @@
 import { refuseForGood } from "../errors";
 import type { Kind, Observed, Way } from "../kind";
 import { refine, type Sysctl, schema } from "./args";
-import { type Facts, parse, query } from "./parse";
+import { type Facts, parse, query, routesIPv6 } from "./parse";
 import { boot, claims, ensure, formerValue, remove } from "./render";
 
 /** Many of them decide whether a packet gets through, ours included: a TTL, tcp_l3mdev_accept, the size of a table. */
 const cuts = (d?: Sysctl): boolean => Object.keys(d?.settings ?? {}).some((key) => key.startsWith("net."));
 
-/** The kernel gives no address and no route back that goes with IPv6: neither if told to, nor if it was so before us. */
+/** The kernel gives no address and no route back that goes with IPv6, or with forwarding: neither if told to, nor if it was so before us. */
 function lockout(
-  { shared }: Observed<typeof schema.shape, Facts>,
+  { shared, facts }: Observed<typeof schema.shape, Facts>,
   after: Sysctl | undefined,
-  { server, links }: Way,
+  { server, links, gateway }: Way,
 ): undefined {
-  const offs = server.includes(":") ? ["all", ...links.map((link) => link.replaceAll(".", "/"))] : [];
+  const keyOf = (link: string, name: string) => `net.ipv6.conf.${link.replaceAll(".", "/")}.${name}`;
+  const offs = server.includes(":") ? ["all", ...links] : [];
   const off = offs
-    .map((device) => `net.ipv6.conf.${device}.disable_ipv6`)
+    .map((device) => keyOf(device, "disable_ipv6"))
     .find((key) => !/^(0+)?$/.test(after?.settings[key] ?? formerValue(key, shared) ?? "0"));
   if (off) refuseForGood(`it is by IPv6, which settings.${off} takes off its link`);
+  const forwards = Object.entries(after?.settings ?? {}).some(
+    ([key, value]) => routesIPv6(key) && value !== "0",
+  );
+  const lost = forwards && facts.advertised?.find((route) => route.gateway === gateway);
+  if (lost && after?.settings[keyOf(lost.link, "accept_ra")] !== "2")
+    refuseForGood(
+      `its route by ${gateway} is from router advertisements, which a host that forwards IPv6 heeds only with ` +
+        `${keyOf(lost.link, "accept_ra")}: 2: declare that in the same settings`,
+    );
   return undefined;
 }
 

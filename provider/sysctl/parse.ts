@@ -8,6 +8,14 @@ type Shape = typeof schema.shape;
 export interface Facts {
   /** By key: what a declared setting writes into each device, as it was. */
   readonly devices: Readonly<Record<string, string>>;
+  /** Where IPv6 forwarding is declared: what it takes away. */
+  readonly advertised?: readonly Advertised[];
+}
+
+/** A default route by router advertisements that the kernel heeds, but not on a router (accept_ra = 1). */
+interface Advertised {
+  readonly gateway: string;
+  readonly link: string;
 }
 
 /** What goes back when nobody claims a key any more. */
@@ -27,10 +35,22 @@ function spreadsOf(keys: readonly string[]): Spread[] {
 /** grep prints path and value of many files in one process; sysctl would print names that are not to be told apart. */
 const print = (...files: readonly string[]): readonly string[] => ["grep", "-H", "", ...files];
 
+export const routesIPv6 = (key: string): boolean =>
+  /^net\.ipv6\.conf\.(?!default\.).+\.forwarding$/.test(key);
+/** They come and go. */
+const ADVERTISED: readonly Query[] = [
+  { argv: ["ip", "-6", "-o", "route", "show", "default", "proto", "ra"], free: true },
+  {
+    argv: ["find", "/proc/sys/net/ipv6/conf", "-name", "accept_ra", "-exec", ...print("{}"), "+"],
+    free: true,
+  },
+];
+
 export function query(d: Sysctl, last?: Last<Shape, Facts>): readonly Query[] {
   const keys = keysOf(d, last);
   return [
     { argv: print(...keys.map(pathOf)) },
+    ...(keys.some(routesIPv6) ? ADVERTISED : []),
     ...spreadsOf(keys).map(({ folder, name, also }) => ({
       argv: [
         "find",
@@ -49,8 +69,10 @@ export function parse(
   d: Sysctl,
   last?: Last<Shape, Facts>,
 ): Observed<Shape, Facts> {
-  const [own, ...listings] = results as [Result, ...Result[]];
   const keys = keysOf(d, last);
+  const asked = keys.some(routesIPv6) ? ADVERTISED.length : 0;
+  const own = results[0]!;
+  const listings = results.slice(1 + asked);
   const values = printed(own);
   const settings = keys.flatMap((key) => {
     const value = values.get(pathOf(key));
@@ -62,8 +84,18 @@ export function parse(
   );
   return {
     state: { name: d.name, settings: Object.fromEntries(settings) },
-    facts: { devices: Object.fromEntries(devices) },
+    facts: {
+      devices: Object.fromEntries(devices),
+      ...(asked > 0 && { advertised: parseAdvertised(results[1]!, printed(results[2]!)) }),
+    },
   };
+}
+
+function parseAdvertised({ stdout }: Result, heeds: ReadonlyMap<string, string>): Advertised[] {
+  const routes = [...stdout.matchAll(/^default via (\S+) dev (\S+) /gm)];
+  return routes
+    .map(([, gateway, link]) => ({ gateway: gateway!, link: link! }))
+    .filter(({ link }) => heeds.get(`/proc/sys/net/ipv6/conf/${link}/accept_ra`) === "1");
 }
 
 function printed({ stdout }: Result): Map<string, string> {

@@ -6,6 +6,7 @@ import { nftTable } from "../../provider/nft-table";
 import { parseFields } from "../../provider/schema";
 import { sysctl } from "../../provider/sysctl";
 import type { Sysctl } from "../../provider/sysctl/args";
+import { pathOf } from "../../provider/sysctl/keys";
 
 const way: Way = {
   client: "192.0.2.9",
@@ -186,6 +187,43 @@ test("IPv6 is not taken from a connection by IPv6, whoever wants to try", () => 
     expect(back(shared, { name: "x", settings: { "net.ipv6.conf.eth0.disable_ipv6": "0" } })).toBeUndefined();
   }
   expect(back({ "net.ipv6.conf.eth0.disable_ipv6": former("0") })).toBeUndefined();
+});
+
+test("IPv6 forwarding does not take the router from a connection that came by its advertisements", () => {
+  const six: Way = {
+    ...way,
+    server: "fd00:2::1",
+    client: "fd00:9::9",
+    gateway: "fe80::1",
+    links: ["eth0.7"],
+  };
+  const route = "default via fe80::1 dev eth0.7 metric 1024 expires 1790sec pref medium\n";
+  const said = (stdout: string) => ({ code: 0, stdout, stderr: "" });
+  const say = (settings: Record<string, string>, heeds: string, listed = route) => {
+    const d = { name: "x", settings };
+    const own = Object.keys(settings).map((key) => `${pathOf(key)}:0\n`);
+    const answers = [
+      `/proc/sys/net/ipv6/conf/eth0.7/accept_ra:${heeds}`,
+      "/proc/sys/net/ipv6/conf/lo/accept_ra:1",
+    ];
+    const results = sysctl.query(d).map(({ argv }) => {
+      if (argv[0] === "ip") return said(listed);
+      return said(argv.includes("accept_ra") ? answers.join("\n") : own.join(""));
+    });
+    return sysctl.lockout!(sysctl.parse(results, d), d, six);
+  };
+  const forwards = { "net.ipv6.conf.all.forwarding": "1" };
+  expect(() => say(forwards, "1")).toThrow(
+    /its route by fe80::1 is from router advertisements, .* only with net\.ipv6\.conf\.eth0\/7\.accept_ra: 2: declare/,
+  );
+  expect(() => say({ "net.ipv6.conf.eth9.forwarding": "1" }, "1")).toThrow(/its route by fe80::1/);
+  expect(say({ ...forwards, "net.ipv6.conf.eth0/7.accept_ra": "2" }, "1")).toBeUndefined();
+  expect(say(forwards, "2")).toBeUndefined();
+  // networkd heeds them itself.
+  expect(say(forwards, "0")).toBeUndefined();
+  expect(say(forwards, "1", "")).toBeUndefined();
+  expect(say(forwards, "1", route.replace("fe80::1", "fe80::2"))).toBeUndefined();
+  expect(say({ "net.ipv6.conf.default.forwarding": "1" }, "1")).toBeUndefined();
 });
 
 test("a lockout is refused unless it is meant", () => {

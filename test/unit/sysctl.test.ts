@@ -246,7 +246,7 @@ const withFormer = (seen: Seen, d: Sysctl, was: Record<string, string>): Seen =>
 });
 
 describe("cases", () => {
-  test("query: one process for the values, one for the devices, which come and go", () => {
+  test("query: one process for the values, one for the devices, which come and go, two for what IPv6 forwarding takes away", () => {
     expect(sysctl.query(forward)).toEqual([
       { argv: ["grep", "-H", "", "/proc/sys/net/ipv4/ip_forward"] },
       {
@@ -281,7 +281,7 @@ describe("cases", () => {
           "net.ipv6.conf.all.forwarding": 1,
         }),
       ),
-    ).toHaveLength(3);
+    ).toHaveLength(5);
   });
 
   test("create", () => {
