@@ -27,7 +27,7 @@ export const keyAt = (path: string): string => join(path.slice(ROOT.length).spli
 export const claimKey = (key: string): string =>
   key === "net.ipv4.conf.all.forwarding" ? "net.ipv4.ip_forward" : key;
 
-/** A setting that the kernel writes into every device. */
+/** A setting that the kernel writes into every device, or into those that have none of their own. */
 export interface Spread {
   readonly folder: string;
   readonly name: string;
@@ -53,6 +53,10 @@ export function spreadOf(key: string): Spread | undefined {
       also: ["net.ipv4.conf.all.accept_redirects"],
     };
   }
+  // Into those that have no value of their own yet.
+  const [, copied] = /^net\.ipv4\.conf\.default\.([^.]+)$/.exec(key) ?? [];
+  if (copied !== undefined && copied !== "forwarding")
+    return { folder: `${ROOT}net/ipv4/conf`, name: copied, also: [] };
   const name = SPREAD_6.find((attribute) => key === `net.ipv6.conf.all.${attribute}`);
   return name === undefined ? undefined : { folder: `${ROOT}net/ipv6/conf`, name, also: [] };
 }
@@ -70,6 +74,6 @@ export const spreads = (spread: Spread, key: string): boolean => {
  */
 export function inOrder(keys: readonly string[]): string[] {
   const rank = (key: string): number =>
-    key.endsWith(".accept_ra") ? 0 : spreadOf(key) ? 1 : key.includes(".default.") ? 2 : 3;
+    key.endsWith(".accept_ra") ? 0 : key.includes(".default.") ? 2 : spreadOf(key) ? 1 : 3;
   return [...keys].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }

@@ -98,6 +98,18 @@ test.each(["forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_li
   },
 );
 
+test("what the default of new devices changes of those that are there goes back with it", async () => {
+  host.sh("ip link add name w1 type veth peer name w2");
+  const before = snapshot();
+  const made = await create("filter", { "net.ipv4.conf.default.rp_filter": 2 });
+  expect(value("ipv4/conf/w1/rp_filter")).toBe("2");
+  // With an address its settings are its own.
+  host.sh("ip addr add 192.0.2.9/32 dev w1; ip addr del 192.0.2.9/32 dev w1");
+  await provider.delete(made.id, made.outs);
+  expect(snapshot()).toBe(before);
+  host.sh("ip link del dev w1");
+});
+
 test("every key that this kernel writes into other devices is known", () => {
   const found = host.sh(`
     for f in /proc/sys/net/ipv[46]/conf/all/*; do
