@@ -27,12 +27,14 @@ export const keyAt = (path: string): string => join(path.slice(ROOT.length).spli
 export const claimKey = (key: string): string =>
   key === "net.ipv4.conf.all.forwarding" ? "net.ipv4.ip_forward" : key;
 
-/** A setting that the kernel writes into every device, or into those that have none of their own. */
+/** A setting that the kernel writes into every device. */
 export interface Spread {
   readonly folder: string;
   readonly name: string;
   /** Changed along, though it is another setting. */
   readonly also: readonly string[];
+  /** But into none that has a value of its own by then. */
+  readonly sparing?: boolean;
 }
 
 /** Measured on Linux 6.1 and 6.18: the other `all` keys change no device. */
@@ -53,10 +55,9 @@ export function spreadOf(key: string): Spread | undefined {
       also: ["net.ipv4.conf.all.accept_redirects"],
     };
   }
-  // Into those that have no value of their own yet.
   const [, copied] = /^net\.ipv4\.conf\.default\.([^.]+)$/.exec(key) ?? [];
   if (copied !== undefined && copied !== "forwarding")
-    return { folder: `${ROOT}net/ipv4/conf`, name: copied, also: [] };
+    return { folder: `${ROOT}net/ipv4/conf`, name: copied, also: [], sparing: true };
   const name = SPREAD_6.find((attribute) => key === `net.ipv6.conf.all.${attribute}`);
   return name === undefined ? undefined : { folder: `${ROOT}net/ipv6/conf`, name, also: [] };
 }

@@ -89,9 +89,11 @@ function giveBack(key: string, before: Seen, { desired }: Last<Shape, Facts>): S
   const own: Step[] = now === former.value ? [] : [{ ...put(key, former.value), released: [claimKey(key)] }];
   // A key that never left its former value changed no device: what differs there, others have set.
   if (own.length === 0 && desired.settings[key] === former.value) return [];
+  const spread = spreadOf(key);
   const devices = Object.entries(former.devices).filter(([device, value]) => {
     const current = before.facts.devices[device];
-    const forced = own.length > 0 && (spreadOf(key)?.also.includes(device) || value !== former.value);
+    const differs = value !== former.value || (spread?.sparing === true && current === now);
+    const forced = own.length > 0 && (spread?.also.includes(device) || differs);
     return current !== undefined && (forced || (own.length === 0 && current !== value));
   });
   return [
