@@ -40,25 +40,44 @@ const endpoint = (address: string, port: number) =>
 const list = (given?: string | readonly string[]): readonly string[] => [given ?? []].flat();
 
 /** Where new connections of and to the guests are led. */
-export function prerouting({ bridge, uplink, publish, redirectHttp }: Routed): string[] {
+export function prerouting(routed: Routed): string[] {
+  const { bridge, uplink, publish } = routed;
   const published = publish.map(({ protocol = "tcp", port, to, toPort = port, from = [] }) => {
     const sources = from.length > 0 ? nft.raw(nft`${nft.raw(ip(to))} saddr ${from} `) : nft.raw("");
     // From guests too, who know the host's address.
     return nft`iifname ${[uplink!, bridge]} ${sources}fib daddr type local ${nft.raw(protocol)} dport ${port} dnat ${endpoint(to, toPort)}`;
   });
-  return [...published, ...redirected(bridge, redirectHttp)];
+  return [...published, ...redirected(routed)];
 }
 
-function redirected(bridge: string, redirect?: HttpRedirect): string[] {
-  if (!redirect) return [];
-  const { port = 80 } = redirect;
-  const targets = list(redirect.to);
-  if (targets.length === 0) return [nft`iifname ${bridge} tcp dport 80 redirect to ${nft.raw(`:${port}`)}`];
-  // Not its own, which would come back to it for ever.
-  return targets.map(
-    (to) => nft`iifname ${bridge} ${nft.raw(ip(to))} saddr != ${to} tcp dport 80 dnat ${endpoint(to, port)}`,
-  );
+function redirected({ bridge, subnets, redirectHttp }: Routed): string[] {
+  if (!redirectHttp) return [];
+  const { port = 80 } = redirectHttp;
+  const targets = list(redirectHttp.to);
+  const here = nft.raw(`redirect to :${port}`);
+  if (targets.length === 0)
+    return [
+      nft`iifname ${bridge} fib daddr type local tcp dport 80 ${here}`,
+      ...([4, 6] as const).flatMap((family) => {
+        const own = networksOf(subnets, family);
+        return own.length > 0 ? [nft`iifname ${bridge} ${elsewhere(own)} tcp dport 80 ${here}`] : [];
+      }),
+    ];
+  return targets.flatMap((to) => {
+    const own = networksOf(subnets, familyOf(to));
+    // Not its own, which would come back to it for ever.
+    const from = nft.raw(nft`iifname ${bridge} ${nft.raw(ip(to))} saddr != ${to}`);
+    const there = nft.raw(nft`tcp dport 80 dnat ${endpoint(to, port)}`);
+    if (own.length === 0) return [nft`${from} ${there}`];
+    return [nft`${from} fib daddr type local ${there}`, nft`${from} ${elsewhere(own)} ${there}`];
+  });
 }
+
+const networksOf = (subnets: readonly Subnet[], family: 4 | 6): string[] =>
+  subnets.filter((subnet) => subnet.family === family).map(({ network }) => network);
+
+/** Not from guest to guest: that comes by here where br_netfilter hands bridged packets to these rules. */
+const elsewhere = (own: readonly string[]) => nft.raw(nft`${nft.raw(ip(own[0]!))} daddr != ${own}`);
 
 /** Whose address packets leave with. Networks of IPv6 that the world knows keep theirs. */
 export function postrouting({ bridge, uplink, subnets }: Routed): string[] {
@@ -117,7 +136,7 @@ export function forward(routed: Routed): string[] {
 
 /** From one guest to another it is theirs, as where no br_netfilter hands bridged packets to these rules: link-local ones too. */
 function spoofed({ bridge, subnets, isolated }: Routed, family: 4 | 6): string[] {
-  const own = subnets.filter((subnet) => subnet.family === family).map(({ network }) => network);
+  const own = networksOf(subnets, family);
   const word = nft.raw(family === 4 ? "ip" : "ip6");
   const from = nft.raw(isolated ? nft`iifname ${bridge}` : nft`iifname ${bridge} oifname != ${bridge}`);
   if (own.length > 0) return [nft`${from} ${word} saddr != ${own} counter name spoofed drop`];

@@ -1,6 +1,6 @@
 // The rules of a RoutedNetwork, by packets that no connection tracking can place, and beside br_netfilter.
 import { nftTable } from "../../provider/nft-table";
-import { forward, postrouting } from "../../sdk/components/routed-rules";
+import { forward, postrouting, prerouting } from "../../sdk/components/routed-rules";
 import { subnetsOf } from "../../sdk/components/subnet";
 import { resources } from "../lab-kinds/resources";
 import { LocalHost } from "../local-host";
@@ -20,13 +20,15 @@ beforeAll(async () => {
   host = await new LocalHost().ready();
   host.sh(NET);
   const subnets = subnetsOf("10.7.0.0/24");
-  const routed = { bridge: "br-g", uplink: "e1", subnets, publish: [], isolated: false, rules: [] };
+  const bare = { bridge: "br-g", uplink: "e1", subnets, publish: [], isolated: false, rules: [] };
+  const routed = { ...bare, redirectHttp: { port: 8088 } };
   await resources(nftTable, host, "h").create("t", {
     family: "inet",
     name: "routed",
     counters: { refused: {}, spoofed: {} },
     confirm: { when: "never" },
     chains: {
+      prerouting: { type: "nat", hook: "prerouting", priority: "dstnat", rules: prerouting(routed) },
       postrouting: { type: "nat", hook: "postrouting", priority: "srcnat", rules: postrouting(routed) },
       forward: { type: "filter", hook: "forward", priority: "filter", rules: forward(routed) },
     },
@@ -65,3 +67,22 @@ test("guests reach each other by link-local addresses, also where br_netfilter h
     expect(reach()).toContain("1 received");
   }
 });
+
+test("HTTP goes to the host, but from guest to guest, also where br_netfilter hands frames to these rules", () => {
+  const serve = (where: string, port: number, name: string) =>
+    host.sh(`${where} python3 -c 'import socket
+server = socket.create_server(("", ${port}))
+while True: server.accept()[0].send(b"${name}\\n")' >/dev/null 2>&1 </dev/null &
+      tries=0; until ${where} ss -Hlnt 'sport = :${port}' | grep -q .; do tries=$((tries + 1)); [ $tries -lt 100 ] || exit 1; sleep 0.1; done`);
+  serve("", 8088, "host");
+  serve("ip netns exec g2", 80, "guest");
+  serve("ip netns exec world", 80, "world");
+  const answer = (to: string) =>
+    host
+      .sh(`ip netns exec g1 timeout 3 bash -c 'read -r x </dev/tcp/${to}/80; echo $x' || echo nothing`)
+      .trim();
+  for (const bridged of [0, 1]) {
+    host.sh(`[ ! -e /proc/sys/net/bridge ] || echo ${bridged} >/proc/sys/net/bridge/bridge-nf-call-iptables`);
+    expect(["10.7.0.6", "10.7.0.1", "198.51.100.2"].map(answer)).toEqual(["guest", "host", "host"]);
+  }
+}, 60_000);

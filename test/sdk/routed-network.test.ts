@@ -108,7 +108,8 @@ test("all of it", async () => {
     prerouting: [
       'iifname { "eth0", "vms" } ip saddr { 198.51.100.0/24 } fib daddr type local tcp dport 8080 dnat ip to 10.7.0.5:80',
       'iifname { "eth0", "vms" } fib daddr type local udp dport 53 dnat ip6 to [fd00:7::5]:53',
-      'iifname "vms" ip saddr != 10.7.0.5 tcp dport 80 dnat ip to 10.7.0.5:3128',
+      'iifname "vms" ip saddr != 10.7.0.5 fib daddr type local tcp dport 80 dnat ip to 10.7.0.5:3128',
+      'iifname "vms" ip saddr != 10.7.0.5 ip daddr != { 10.7.0.0/24 } tcp dport 80 dnat ip to 10.7.0.5:3128',
     ],
     postrouting: [
       'oifname "vms" ip saddr 10.7.0.0/24 ct status dnat masquerade',
@@ -145,7 +146,10 @@ test("all of it", async () => {
 test("HTTP to a port of the host; a network that the world knows keeps its addresses", async () => {
   const all = await children({ subnet: ["2001:db8:7::/64"], uplink: "eth0", redirectHttp: { port: 8088 } });
   const { prerouting, postrouting } = chains(all["NftTable br-vms"]);
-  expect(prerouting).toEqual(['iifname "br-vms" tcp dport 80 redirect to :8088']);
+  expect(prerouting).toEqual([
+    'iifname "br-vms" fib daddr type local tcp dport 80 redirect to :8088',
+    'iifname "br-vms" ip6 daddr != { 2001:db8:7::/64 } tcp dport 80 redirect to :8088',
+  ]);
   expect(postrouting).toEqual(['oifname "br-vms" ip6 saddr 2001:db8:7::/64 ct status dnat masquerade']);
   expect(all["DhcpDns br-vms"]!.ranges).toEqual([
     { start: "2001:db8:7::1000", end: "2001:db8:7::1fff", slaac: true },
