@@ -1,6 +1,7 @@
 /**
  * Words that cannot name a chain, a set or an object: nft's own grammar then reads something else. Found by trying
- * each on nft 1.0.6 and 1.1.7; those that only the newer one refuses stand last, for hosts are upgraded.
+ * each on nft 1.0.6 and 1.1.7; those that only the newer one refuses stand last, for hosts are upgraded. Plurals nft makes,
+ * but cannot list: chains counters flowtables limits maps meters quotas secmarks sets.
  */
 export const KEYWORDS: ReadonlySet<string> = new Set(
   `accept add ah all and arp auto-merge bridge cgroup chain comment comp constant continue counter cpu create ct day
@@ -11,7 +12,9 @@ export const KEYWORDS: ReadonlySet<string> = new Set(
   obriport obrname offload oif oifgroup oifname oiftype or osf pkttype policy position priority queue quota random
   redefine redirect reject rename replace reset return rshift rt rt0 rt2 rtclassid rule ruleset sctp secmark set size
   skgid skuid snat socket srh symhash synproxy table tcp th time timeout tproxy type typeof udp udplite undefine update
-  vlan vmap xor xt destroy geneve gre gretap tunnel vni vxlan`.split(/\s+/),
+  vlan vmap xor xt chains counters flowtables limits maps meters quotas secmarks sets destroy geneve gre gretap tunnel vni vxlan`.split(
+    /\s+/,
+  ),
 );
 
 /** Words that may follow an address field or a `to` where a literal address could stand. A host name is none of them. */

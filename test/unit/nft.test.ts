@@ -237,3 +237,7 @@ describe("the nft tag", () => {
     expect(setsOf("accept")).toEqual([]);
   });
 });
+
+test.each(["limits", "maps", "counters", "secmarks"])("%s: nft makes it, but cannot list it", (name) => {
+  expect(nameProblem(name)).toMatch(/is a word of nft's own language/);
+});
