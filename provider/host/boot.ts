@@ -41,11 +41,11 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   // A line of its own, to be found however broken the rest is.
   const closed = boot.closed === undefined ? "" : `# closed define ssh = ${ssh}; ${boot.closed}\n`;
   if (boot.table === undefined) {
+    const { link, over, members = [] } = boot;
     const all = (steps: readonly Step[]) => [
-      ...steps.map((step) => `${run(step)} || \${or:-return}`),
+      ...steps.map((step) => `${run(step)} || ${isAbout(step, members) ? "${or:-return}" : "return"}`),
       "return 0",
     ];
-    const { link, over, members = [] } = boot;
     const needs = members.length > 0 ? `# needs ${members.join(" ")}\n` : "";
     const others = [`echo ${quote(`${link} is there, made by another`)} >&2`, `exit ${ANOTHERS}`];
     const there =
@@ -62,6 +62,10 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
     return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing ?? lines };
   return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
 }
+
+/** What fails where one of these links is missing. */
+const isAbout = ({ argv, stdin = "" }: Step, links: readonly string[]): boolean =>
+  links.some((link) => argv.includes(link) || stdin.split(/\s+/).includes(link));
 
 /** What a source's text ends with. */
 export const END_OF_SOURCE = "HOSTNET\n}\n";
@@ -138,7 +142,7 @@ const RUNNER = `# Written by pulumi-hostnet, and removed with the last object th
 # sh /etc/hostnet/boot late: what needs libvirt, and what still failed, once
 # sh /etc/hostnet/boot remove: takes away all that is kept here, for good
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TZ=UTC
-R=/run/hostnet
+R=/run/hostnet or=
 umask 077
 mkdir -p $R
 # Those of some kinds, in order.
@@ -194,11 +198,12 @@ attempt() {
   [ $? = ${ANOTHERS} ] || sed -n 2p "$1" | grep -q '^# closed ' || ( . "./$1"; undo ) >/dev/null 2>&1 9>&-
   return 1
 }
-# Without one of its members the rest of it is better than nothing. It is made again when all of them are there.
+# But for what is about its members: without one of them the rest is better than nothing. It is made again when all are there.
 partly() {
-  grep -q '^# needs ' "$1" || return 0
-  ( . "./$1"; or=:; make ) >/dev/null 2>&1 9>&-
-  true >$R/part.$1
+  sed -n '2,3p' "$1" | grep -q '^# needs ' || return 0
+  or=:
+  attempt "$1" && { whole "$1" || true >$R/part.$1; }
+  or=
 }
 whole() { for l in $(sed -n '2,3s/^# needs //p' "$1"); do ip link show dev "$l" >/dev/null 2>&1 || return; done; }
 links() {

@@ -324,8 +324,19 @@ test("without one of its ports a bridge has the others and its addresses, and th
   expect(shown()).toMatch(/^192\.168\.7\.1\/24\ne1\ne2\n/);
   expect(host.sh("cat /run/hostnet/failed; ls /run/hostnet | grep part || :")).toBe("");
   expect(await bridges.drift("lan", made)).toEqual([]);
+  // A link of its name that the host has made itself meanwhile is let alone, whatever comes.
+  host.sh(
+    `${BOOT}; ip link del dev e2; ${CARD}; ip link add name br-a type bridge; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`,
+  );
+  expect(await boot("links")).toMatch(/br-a is there, made by another.*code 1/s);
+  host.sh("ip link add name e2 type veth peer name f2");
+  expect(await boot("late")).toBe("code 0\n");
+  expect(host.sh("ip -br link show master br-a; ip -br link show dev br-a | sed 's/ .*//'")).toBe("br-a\n");
+  host.sh("ip link del dev br-a; ip link del dev e3");
+  expect(await boot("late")).toBe("code 0\n");
+  expect(shown()).toMatch(/^192\.168\.7\.1\/24\ne1\ne2\n/);
   await bridges.delete("lan", made);
-  host.sh("ip link del dev e2; ip link del dev e3");
+  host.sh("ip link del dev e2");
 }, 60_000);
 
 test("a table that was adopted is what is declared, whatever the host's own configuration has loaded before", async () => {
