@@ -24,7 +24,7 @@ await main(async () => {
       await Promise.all([
         inOrder(
           () => jest("--testPathIgnorePatterns", "/node_modules/", onHost, reboots),
-          () => jest("--testPathPatterns", reboots),
+          () => jest("--runInBand", "--testPathPatterns", reboots),
           () => fromQueue(queue),
         ),
         fromQueue(queue),

@@ -1,7 +1,6 @@
 // What was declared survives a reboot of the host, and restarts of what it shares the host with.
 
-import { router } from "../demo/router.ts";
-import { exampleProject, newProject, program, settled, startVm, type Vm, verify } from "../e2e/lab.ts";
+import { newProject, program, settled, startVm, type Vm, verify } from "../e2e/lab.ts";
 import type { Project } from "../e2e/project.ts";
 import { differences, type Snapshot, unnumbered } from "../lab/snapshot.ts";
 
@@ -135,13 +134,4 @@ test("a port that a filter is bound to is closed after a reboot, until it is the
     vm,
     'no "virsh -q nwfilter-binding-dumpxml tap-l"; no "nft list table bridge hostnet-closed-tap-l"; [ ! -e /etc/hostnet ]',
   );
-});
-
-test("the demo's second scene: the guests' router, and a reboot", async () => {
-  const example = exampleProject("routed-vm-network");
-  try {
-    await router(vm, example);
-  } finally {
-    example.close();
-  }
 });
