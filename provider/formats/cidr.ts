@@ -113,5 +113,11 @@ export function sameSubnet(a: string, b: string): boolean {
   );
 }
 
-/** Whether two interface addresses differ in their prefix length at most. */
-export const sameAddress = (a: string, b: string): boolean => a.split("/")[0] === b.split("/")[0];
+const sameAddress = (a: string, b: string): boolean => a.split("/")[0] === b.split("/")[0];
+
+/**
+ * Of the addresses that go, those that must be gone before others come: of IPv6 the kernel has each address but once, and
+ * would keep its prefix length.
+ */
+export const inTheWay = (gone: readonly string[], coming: readonly string[]): string[] =>
+  gone.filter((a) => family(a) === 6 && coming.some((c) => sameAddress(c, a)));

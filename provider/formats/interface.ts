@@ -1,7 +1,7 @@
 /** What a bridge and a VLAN are alike in: an interface of the host's own, with addresses, routes, and a VRF. */
 import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
-import { contains, sameAddress, sameSubnet } from "./cidr";
+import { contains, inTheWay, sameSubnet } from "./cidr";
 import { addAddress, asAdded, deleteAddress, deleteAlone, type Link, lasting, setLink, stays } from "./link";
 import { parseRoutes, present, type Route } from "./route";
 
@@ -148,8 +148,7 @@ export function convergeAddresses(
     (a, n) => there.includes(a) && order.slice(0, n).some((m) => missing.includes(m) && sameSubnet(m, a)),
   );
   const gone = stale.filter((a) => !(bounced && six(a)));
-  // Of IPv6 the kernel has each address but once: it would keep the prefix length, and take both for one.
-  const first = gone.filter((a) => six(a) && missing.some((m) => sameAddress(m, a)));
+  const first = inTheWay(gone, missing);
   const others = [...kept, ...late];
   const remove = (a: string) =>
     !six(a) && others.some((k) => k !== a && sameSubnet(k, a))

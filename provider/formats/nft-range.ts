@@ -16,7 +16,7 @@ const MAC = /^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/;
 /** An address, a prefix, a range, a number: what is one in numbers. Throws where it looks like one and is none. */
 export function parseRange(text: string): Range | undefined {
   const plain = plainIPv4(text);
-  if (plain) return { domain: "ip", low: BigInt(plain.low), high: BigInt(plain.high) };
+  if (plain) return rangeOf(plain);
   const numbers = text.includes(".") || text.includes(":") ? null : NUMBERS.exec(text);
   if (numbers) {
     const [, first, last, length] = numbers;
@@ -36,8 +36,19 @@ export function parseRange(text: string): Range | undefined {
   return ordered(domain, value, end.value);
 }
 
+interface Plain {
+  readonly low: number;
+  readonly high: number;
+}
+
+export const rangeOf = ({ low, high }: Plain): Range => ({
+  domain: "ip",
+  low: BigInt(low),
+  high: BigInt(high),
+});
+
 /** "10.0.0.1" or "10.0.0.0/8", as it is canonical: the bulk of long lists, read without regular expressions. */
-export function plainIPv4(text: string): { readonly low: number; readonly high: number } | undefined {
+export function plainIPv4(text: string): Plain | undefined {
   let [low, octet, digits, dots, at] = [0, 0, 0, 0, 0];
   for (; at < text.length; at++) {
     const code = text.charCodeAt(at);

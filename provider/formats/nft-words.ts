@@ -12,9 +12,8 @@ export const KEYWORDS: ReadonlySet<string> = new Set(
   obriport obrname offload oif oifgroup oifname oiftype or osf pkttype policy position priority queue quota random
   redefine redirect reject rename replace reset return rshift rt rt0 rt2 rtclassid rule ruleset sctp secmark set size
   skgid skuid snat socket srh symhash synproxy table tcp th time timeout tproxy type typeof udp udplite undefine update
-  vlan vmap xor xt chains counters flowtables limits maps meters quotas secmarks sets destroy geneve gre gretap tunnel vni vxlan`.split(
-    /\s+/,
-  ),
+  vlan vmap xor xt chains counters flowtables limits maps meters quotas secmarks sets destroy geneve gre gretap
+  tunnel vni vxlan`.split(/\s+/),
 );
 
 /** Words that may follow an address field or a `to` where a literal address could stand. A host name is none of them. */

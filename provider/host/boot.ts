@@ -1,6 +1,7 @@
 import { dirname } from "node:path/posix";
 import type { Boot, Step } from "../kind";
 import { GIVE_ALL } from "../managers";
+import { LONG } from "./data";
 import type { File } from "./plan";
 import { digest } from "./shared";
 import { block, command, guarded, quote } from "./shell";
@@ -28,8 +29,6 @@ export interface AtBoot
   readonly members?: readonly string[];
 }
 
-/** Characters of a text of nft beyond which it is no word of a script. */
-const LONG = 8192;
 /** What `make` exits with where it has done nothing, so that nothing is undone. */
 const ANOTHERS = 9;
 

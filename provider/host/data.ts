@@ -1,8 +1,8 @@
 /** What lies behind the end of a script: the input of its steps, and long texts of files. */
 export class Data {
-  private readonly blobs: Buffer[] = [];
+  readonly blobs: Buffer[] = [];
   private readonly long: { readonly text: string; readonly begin: number }[] = [];
-  size = 0;
+  private size = 0;
 
   /** The command that prints a text. */
   command(text: string): string {
@@ -10,10 +10,6 @@ export class Data {
     if (known === undefined) return `i ${this.add(text)}`;
     const begin = text.slice(0, text.length - known.length);
     return `i ${begin === "" ? "" : `${this.add(begin)} `}${known.at}`;
-  }
-
-  bytes(): readonly Buffer[] {
-    return this.blobs;
   }
 
   private add(text: string): string {
@@ -44,7 +40,7 @@ export class Data {
   }
 }
 
-/** Characters below which it does not matter. */
-const LONG = 8192;
+/** Characters of a text below which it may as well be a word of the script, or be sent twice. */
+export const LONG = 8192;
 /** Lines in which they may differ. */
 const HEAD = 4;

@@ -52,7 +52,7 @@ exit
   // The offset of the data has a fixed width, so that writing it does not move the data.
   const offset = (length: number): string => `B=$((1${String(length).padStart(9, "0")} - 1000000000))\n`;
   const header = offset(offset(0).length + Buffer.byteLength(body));
-  return Buffer.concat([Buffer.from(header + body, "utf8"), ...data.bytes()]);
+  return Buffer.concat([Buffer.from(header + body, "utf8"), ...data.blobs]);
 }
 
 type Framed = (step: Step, n: number) => string;

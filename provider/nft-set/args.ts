@@ -65,7 +65,8 @@ export interface NftSetFields {
    * overlapping is refused. Only what differs is added and deleted, in one transaction. Left out, elements are not
    * managed. In a set with the flag "dynamic" or "timeout" elements that rules or others add stay, and no drift; that a
    * timeout ran out is none either. A changed timeout starts anew. 100,000 addresses are 1.5 MB to the host and 4 MB of
-   * outputs in the state, ten changed of them 15 kB to the host (bench/sets.ts); a million work, in minutes and 1.5 GB of memory. No "*" beside prefixes and ranges.
+   * outputs in the state, ten changed of them 15 kB to the host (bench/sets.ts); a million work, in minutes and
+   * 1.5 GB of memory. No "*" beside prefixes and ranges.
    */
   elements?: (string | SetElement)[] | Record<string, string>;
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
 import { comment, time } from "../formats/nft-fields";
-import { formatRange, parseRange, plainIPv4, type Range } from "../formats/nft-range";
+import { formatRange, parseRange, plainIPv4, type Range, rangeOf } from "../formats/nft-range";
 import { issue } from "../schema";
 
 /** Element -> what stands with it: "", "timeout 1h comment \"x\"", of a map "accept" or "timeout 1h : accept". */
@@ -95,7 +95,8 @@ const PLAIN = /^[\d.]+(\/\d+)?$|^[0-9a-fA-F.:]*:[0-9a-fA-F.:]*:[0-9a-fA-F.:]*(\/
 
 /** "10.0.0.0/8", "eth0 . 80 timeout 1h comment \"x\" : accept": one element in one spelling, as written or as listed. */
 export function entryOf(text: string, listed = false): Omit<Entry, "at"> {
-  if (plainIPv4(text)) return { key: text, rest: "", range: parseRange(text) };
+  const plain = plainIPv4(text);
+  if (plain) return { key: text, rest: "", range: rangeOf(plain) };
   if (PLAIN.test(text)) {
     const range = parseRange(text);
     return range ? { key: formatRange(range), rest: "", range } : { key: text.toLowerCase(), rest: "" };

@@ -1,6 +1,7 @@
 import { refuseForGood } from "../errors";
 import type { Kind, Observed, Way } from "../kind";
 import { refine, type Sysctl, schema } from "./args";
+import { keyAt } from "./keys";
 import { type Facts, parse, query, routesIPv6 } from "./parse";
 import { boot, claims, ensure, formerValue, remove } from "./render";
 
@@ -13,20 +14,20 @@ function lockout(
   after: Sysctl | undefined,
   { server, links, gateway }: Way,
 ): undefined {
-  const keyOf = (link: string, name: string) => `net.ipv6.conf.${link.replaceAll(".", "/")}.${name}`;
+  const own = (link: string, name: string) => keyAt(`/proc/sys/net/ipv6/conf/${link}/${name}`);
   const offs = server.includes(":") ? ["all", ...links] : [];
   const off = offs
-    .map((device) => keyOf(device, "disable_ipv6"))
+    .map((device) => own(device, "disable_ipv6"))
     .find((key) => !/^(0+)?$/.test(after?.settings[key] ?? formerValue(key, shared) ?? "0"));
   if (off) refuseForGood(`it is by IPv6, which settings.${off} takes off its link`);
   const forwards = Object.entries(after?.settings ?? {}).some(
     ([key, value]) => routesIPv6(key) && value !== "0",
   );
   const lost = forwards && facts.advertised?.find((route) => route.gateway === gateway);
-  if (lost && after?.settings[keyOf(lost.link, "accept_ra")] !== "2")
+  if (lost && after?.settings[own(lost.link, "accept_ra")] !== "2")
     refuseForGood(
       `its route by ${gateway} is from router advertisements, which a host that forwards IPv6 heeds only with ` +
-        `${keyOf(lost.link, "accept_ra")}: 2: declare that in the same settings`,
+        `${own(lost.link, "accept_ra")}: 2: declare that in the same settings`,
     );
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { sameAddress, sameSubnet } from "../formats/cidr";
+import { inTheWay, sameSubnet } from "../formats/cidr";
 import { addAddress, batch, deleteAddress, setLink } from "../formats/link";
 import {
   addressOf,
@@ -64,8 +64,7 @@ export function addressSteps(
   const missing = (wanted.addresses ?? []).filter((a) => !there.includes(a));
   const kept = [...new Set([...member.addresses, ...(wanted.addresses ?? [])])];
   const gone = stale(wanted, now, facts);
-  // Of IPv6 the kernel has each address but once, whatever its prefix length.
-  const first = gone.filter((a) => a.includes(":") && missing.some((m) => sameAddress(m, a)));
+  const first = inTheWay(gone, missing);
   return [
     ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
