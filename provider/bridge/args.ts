@@ -19,7 +19,8 @@ export interface BridgePort {
    * addresses again, is. The field alone can leave the program once `addresses` has all that was taken.
    *
    * Addresses by DHCP are refused, for they end with their lease: make them static first, or let the DHCP client work on
-   * the bridge. Those of router advertisements come again on the bridge. The bridge keeps a MAC of its own: it still
+   * the bridge. Those of router advertisements come again on the bridge, which heeds them where the link does though the
+   * host routes (accept_ra 2). The bridge keeps a MAC of its own: it still
    * takes in what is sent to the link's, and neighbours learn the new one from its first packets; where a switch or a
    * provider knows but the link's, give that as `macAddress`. When the link has them again, it tells so to neighbours of
    * IPv4 (of addresses that are not the first of their subnet only where arping is installed); those of IPv6 ask anew

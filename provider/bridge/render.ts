@@ -13,7 +13,7 @@ import { convergeRoutes } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { Bridge, Port, schema } from "./args";
 import type { Facts, Member } from "./parse";
-import { announce, giveBack, held, move, recipe, take, takes } from "./take";
+import { announce, giveBack, heed, held, move, recipe, take, takes, unheed } from "./take";
 import { parseVlans } from "./vlans";
 
 type Shape = typeof schema.shape;
@@ -199,7 +199,10 @@ function released(d: Bridge, before: Seen, last?: Last<Shape, Facts>): Step[] {
     ({ name }) => !stays(name) && !given.includes(name) && last?.desired.ports?.some((p) => p.name === name),
   );
   return [
-    ...given.map((name) => giveBack(name, facts.found[name]!, d.addresses, stays(name) ? d.name : undefined)),
+    ...given.flatMap((name) => [
+      giveBack(name, facts.found[name]!, d.addresses, stays(name) ? d.name : undefined),
+      unheed(name, d.name),
+    ]),
     ...left.flatMap(({ name }) => [
       setLink(name, "nomaster"),
       ...(facts.found[name]?.up === false ? [setLink(name, "down")] : []),
@@ -264,6 +267,7 @@ function attach(d: Bridge, port: Port, now: Port | undefined, before: Seen): Ste
 function taken(name: string, bridge: string, { members, found, boots }: Facts): Step[] {
   const nothing = { addresses: [], routes: [] };
   return [
+    heed(name, bridge),
     ...(boots ? [move(name, bridge)] : []),
     take(name, bridge, found[name]?.carried ?? nothing, members[name]?.carried),
   ];

@@ -111,6 +111,25 @@ export function take(name: string, bridge: string, first: Carried, now?: Carried
   ]);
 }
 
+/**
+ * A router heeds advertisements only with 2, which the port may have and a new bridge has not: the default route that comes
+ * by them would be gone for good.
+ */
+export const heed = (name: string, bridge: string): Step => heeding(name, bridge, "echo 2");
+/** As it was when it was made. */
+export const unheed = (name: string, bridge: string): Step =>
+  heeding(name, bridge, 'command cat "$f/default/accept_ra"');
+const heeding = (name: string, bridge: string, print: string): Step => ({
+  argv: [
+    "sh",
+    "-c",
+    `f=/proc/sys/net/ipv6/conf; [ ! -e "$f" ] || { read -r a <"$f/$1/accept_ra"; [ "$a" != 2 ] || ${print} >"$f/$2/accept_ra"; }`,
+    "sh",
+    name,
+    bridge,
+  ],
+});
+
 /** A label begins with the name of the device. And at once: the address is known to be nobody else's. */
 function addTo(dev: string, text: string): Step {
   const [address = "", ...options] = text.replace(/ label \S+/, "").split(" ");

@@ -1,5 +1,5 @@
 import { inTheWay, sameSubnet } from "../formats/cidr";
-import { addAddress, batch, deleteAddress, setLink } from "../formats/link";
+import { addAddress, batch, deleteAddress, deleteAlone, setLink } from "../formats/link";
 import {
   addressOf,
   inTable,
@@ -65,14 +65,14 @@ export function addressSteps(
   const kept = [...new Set([...member.addresses, ...(wanted.addresses ?? [])])];
   const gone = stale(wanted, now, facts);
   const first = inTheWay(gone, missing);
+  const along = (a: string) =>
+    !a.includes(":") && kept.some((k) => k !== a && !gone.includes(k) && sameSubnet(k, a));
   return [
     ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
-    ...deleteAddresses(
-      name,
-      gone.filter((a) => !first.includes(a)),
-      kept,
-    ),
+    ...gone
+      .filter((a) => !first.includes(a))
+      .map((a) => (along(a) ? deleteAlone(a, name) : deleteAddress(a, name))),
   ];
 }
 
@@ -86,7 +86,7 @@ const stale = (
       !wanted?.addresses?.includes(a) && !(found[now!.name] ?? members[now!.name])?.addresses.includes(a),
   );
 
-/** A deleted IPv4 address takes the others of its subnet along when it is the first of them: they come back. */
+/** On the way out: a deleted IPv4 address takes the others of its subnet along when it is the first of them: they come back. */
 function deleteAddresses(name: string, gone: readonly string[], kept: readonly string[]): Step[] {
   const lost = (a: string) => !a.includes(":") && !gone.includes(a) && gone.some((g) => sameSubnet(g, a));
   return [...gone.map((a) => deleteAddress(a, name)), ...kept.filter(lost).map((a) => addAddress(a, name))];

@@ -164,4 +164,20 @@ describe("takeAddresses, cut after any step and run again it ends where one run 
     const last = await applied(host, bridge, full);
     await obeysLaws(host, bridge, { last });
   }, 120_000);
+
+  test("what heeds router advertisements though it routes, does so by the bridge, until it leaves", async () => {
+    const heeds = () => host.sh("cat /proc/sys/net/ipv6/conf/br9/accept_ra");
+    const [alone, over] = [await inputs({ name: "br9" }), await inputs({ name: "br9", ports: [taking] })];
+    const made = await provider.create(alone);
+    const plain = heeds();
+    host.sh("echo 2 >/proc/sys/net/ipv6/conf/p9/accept_ra");
+    const taken = await provider.update("br9", made.outs, over);
+    expect([plain, heeds()]).toEqual(["1\n", "2\n"]);
+    const left = await provider.update("br9", taken.outs, alone);
+    expect(heeds()).toBe("1\n");
+    await provider.delete("br9", left.outs);
+    const anew = await provider.create(over);
+    expect(heeds()).toBe("2\n");
+    await provider.delete("br9", anew.outs);
+  }, 120_000);
 });

@@ -169,6 +169,26 @@ test("it lives its whole life, and leaves the host byte for byte as it was", asy
   await vrfs.delete("blue", updated);
 }, 600_000);
 
+test("a member's address that changes within its subnet takes no route along, ours or another's", async () => {
+  const host = await world(`
+    ip addr flush dev e3 scope global
+    for d in all e3; do echo 0 >/proc/sys/net/ipv4/conf/$d/promote_secondaries; done`);
+  const vrfs = on(host);
+  const at = (address: string) => ({
+    table: 100,
+    interfaces: [{ name: "e3", addresses: [address] }],
+    routes: [{ destination: "10.66.0.0/16", gateway: "10.3.0.8" }],
+  });
+  const made = await vrfs.create("blue", at("10.3.0.1/24"));
+  await host.sh("ip route add 10.77.0.0/16 via 10.3.0.9 table 100 proto static");
+  const changed = await vrfs.update("blue", made, at("10.3.0.2/24"));
+  expect(await vrfs.drift("blue", changed)).toEqual([]);
+  expect(await host.sh("ip -4 addr show dev e3; ip route show table 100")).toMatch(
+    /inet 10\.3\.0\.2\/24(?!.*10\.3\.0\.1).*10\.66\.0\.0\/16 via 10\.3\.0\.8.*10\.77\.0\.0\/16 via 10\.3\.0\.9/s,
+  );
+  expect(await host.sh("cat /proc/sys/net/ipv4/conf/e3/promote_secondaries")).toBe("0\n");
+}, 600_000);
+
 test("packets pass once the rule is there, which the kernel never brings again", async () => {
   const host = await world(`
     ip link add name p1 type veth peer name q1

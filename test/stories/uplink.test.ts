@@ -156,6 +156,21 @@ test("T13: the workstation is killed before it could confirm: the host takes it 
   expect(differences(pristine, await settled(host))).toEqual([]);
 });
 
+test("the default route that a router announces comes over the bridge, though the host routes itself", async () => {
+  await host.outside(
+    "timeout 120 dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --port=0 --interface=way --dhcp-leasefile=/dev/null --enable-ra --dhcp-range=fd00:2::,ra-only,64 >/dev/null 2>&1 &",
+  );
+  const announced = (link: string) => `tries=0
+    until ip -6 route show default | grep -q 'dev ${link} proto ra'; do tries=$((tries + 1)); [ $tries -lt 200 ]; sleep 0.1; done`;
+  await verify(
+    host,
+    `sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.uplink.accept_ra=2; ${announced("uplink")}`,
+  );
+  project.program(bridge(taking));
+  await project.up();
+  await verify(host, announced("br0"));
+});
+
 test("an address of DHCP is refused, with the way to make it static", async () => {
   await verify(host, "ip addr change 192.0.2.1/24 dev uplink valid_lft 5000 preferred_lft 5000");
   project.program(bridge(taking));
