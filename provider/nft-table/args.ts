@@ -27,7 +27,10 @@ export interface BaseChain extends RegularChain {
    * filter -200, out 100, srcnat 300. "nat" chains need more than -200; the bridge family refuses 0.
    */
   priority: number | string;
-  /** Interface of an ingress or egress chain. */
+  /**
+   * Interface of an ingress or egress chain. It must exist (before Linux 6.16), and takes the chain along when it goes, which
+   * is drift. At a boot all but SSH, neighbour discovery, ARP and DHCP is dropped at it until it has the chain again.
+   */
   device?: string;
   /** Several of them. Linux 5.5. */
   devices?: string[];

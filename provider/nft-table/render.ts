@@ -6,18 +6,23 @@ import type { Block } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
 import { isBase, meaning, type Table, tableOf } from "./blocks";
-import { closed } from "./closed";
+import { closed, closedUntilBound, isBound, opening } from "./closed";
 import { elements, isWhole, NONE, printElements } from "./elements";
 import type { Facts } from "./parse";
 
 type Shape = typeof schema.shape;
 type Seen = Observed<Shape, Facts>;
 
-export function ensure(
-  d: NftTable,
-  { state, rest, facts }: Seen,
-  last?: Last<Shape, Facts>,
-): readonly Step[] {
+export function ensure(d: NftTable, before: Seen, last?: Last<Shape, Facts>): readonly Step[] {
+  const steps = changing(d, before, last);
+  return steps.length > 0 ? [...steps, ...opened(d, last?.desired)] : [];
+}
+
+/** What stood in for it at a boot without its links. */
+const opened = (...tables: readonly (NftTable | undefined)[]): readonly Step[] =>
+  tables.flatMap((d) => (d && closedUntilBound(d) && isBound(d) ? [opening(d)] : [])).slice(0, 1);
+
+function changing(d: NftTable, { state, rest, facts }: Seen, last?: Last<Shape, Facts>): readonly Step[] {
   const table = `${d.family} ${d.name}`;
   const want = tableOf(d);
   const have = tableOf(state ?? {});
@@ -50,9 +55,7 @@ export const skeleton = (d: NftTable): readonly string[] =>
 
 /** After its sets. One that is bound to links cannot come before them. */
 export function boot(d: NftTable): Boot<Facts> {
-  const heads = [...tableOf(d).blocks.values()].flatMap(({ head }) => head);
-  if (heads.some((line) => /^(type .* )?devices? /.test(line)))
-    return { order: 50, when: "ruleset", facts: NOTHING };
+  if (isBound(d)) return { order: 50, when: "ruleset", facts: NOTHING, closed: closedUntilBound(d) };
   const table = `${d.family} ${d.name}`;
   return {
     table,
@@ -64,7 +67,11 @@ export function boot(d: NftTable): Boot<Facts> {
 }
 
 /** A table that others' sets still live in stays, without what is ours; so does one that was bare before a change. */
-export function remove(before: Seen, { desired: { family, name } }: Last<Shape, Facts>): readonly Step[] {
+export function remove(before: Seen, { desired }: Last<Shape, Facts>): readonly Step[] {
+  return [...removing(before, desired), ...opened(desired)];
+}
+
+function removing(before: Seen, { family, name }: NftTable): readonly Step[] {
   const { state, facts } = before;
   const wasBare = facts.present && Object.keys(facts.listing).length === 0 && !isEmpty(state);
   if (facts.foreign.length > 0 || (wasBare && state)) return state ? ensure({ family, name }, before) : [];

@@ -78,8 +78,12 @@ export class Vm implements Host {
     return this.sh("journalctl -q -b --no-pager");
   }
 
-  /** Boots again, in order; only for a machine with keepDisk. */
-  async reboot(): Promise<void> {
+  /**
+   * Boots again, in order; only for a machine with keepDisk.
+   *
+   * @param fails the unit that fails then, and no other
+   */
+  async reboot(fails?: string): Promise<void> {
     const bootId = () => this.ssh("cat /proc/sys/kernel/random/boot_id", { timeout: 10 });
     const before = (await bootId()).stdout;
     await this.ssh("systemctl reboot", { timeout: 30 }).catch(() => {});
@@ -87,7 +91,7 @@ export class Vm implements Host {
       const now = await bootId().catch(() => undefined);
       return now?.code === 0 && now.stdout !== before;
     });
-    await this.settle();
+    await this.settle(fails);
   }
 
   /** How a person logs in. */
@@ -96,7 +100,7 @@ export class Vm implements Host {
   }
 
   /** Waits until the machine has booted and rests. */
-  async settle(): Promise<void> {
+  async settle(fails?: string): Promise<void> {
     await until(400, "the machine greets by SSH", async () => {
       if (!runs(this.machine)) throw new Error(`QEMU ended; see ${this.console} and qemu.log beside it`);
       return greets(this.port);
@@ -106,10 +110,9 @@ export class Vm implements Host {
       "systemctl is-system-running --wait; while ip -6 addr show tentative | grep -q .; do sleep 0.1; done",
       { timeout: 120 },
     );
-    if (state.stdout.trim() !== "running") {
-      const failed = await this.ssh("systemctl list-units --failed --plain --no-legend");
-      throw new Error(`the machine is ${state.stdout.trim()}: ${failed.stdout}`);
-    }
+    const failed = (await this.sh("systemctl list-units --failed --plain --no-legend")).trim();
+    if (fails ? !new RegExp(`^${fails} .*$`).test(failed) : state.stdout.trim() !== "running")
+      throw new Error(`the machine is ${state.stdout.trim()}: ${failed}`);
     // One that was saved still has that time.
     await this.sh(`date -s @${Math.floor(Date.now() / 1000)} >/dev/null`);
     await this.sh(`[ -d /run/lab ] || {\n${readFileSync("test/lab/host/remember.sh", "utf8")}\n}`);

@@ -3,7 +3,7 @@ import { bridge } from "../../provider/bridge";
 import { NotSent } from "../../provider/errors";
 import { nftSet } from "../../provider/nft-set";
 import { nftTable } from "../../provider/nft-table";
-import { closed } from "../../provider/nft-table/closed";
+import { closed, closedUntilBound } from "../../provider/nft-table/closed";
 import { policyRoute } from "../../provider/policy-route";
 import { sysctl } from "../../provider/sysctl";
 import { snapshot } from "../lab-kinds/laws";
@@ -213,6 +213,14 @@ test("what is broken, or has no link yet, is named; the rest comes back", async 
   );
 }, 120_000);
 
+const GUEST = `ip link set dev f1 netns guest; ip -n guest link set dev f1 up
+  ip addr add 10.9.0.1/24 dev e1; ip -n guest addr add 10.9.0.2/24 dev f1`;
+/** A port without a server answers at once; one that is dropped does not. */
+const port = (number: number) =>
+  host.sh(`ip netns exec guest timeout 2 bash -c '</dev/tcp/10.9.0.1/${number}' 2>/dev/null; echo $?`).trim();
+const ANSWERS = "1";
+const DROPPED = "124";
+
 test("a table whose text is damaged drops all but the way in, until it is there again", async () => {
   const way = host.way;
   host.way = way && { ...way, port: 2222 };
@@ -226,30 +234,26 @@ test("a table whose text is damaged drops all but the way in, until it is there 
   };
   await tables.create("fw", { family: "inet", chains: { input }, confirm: { when: "never" } });
   await tables.create("counts", { family: "ip", chains: { input: { ...input, rules: ["counter"] } } });
-  host.sh(`mkdir -p /run/netns; ip netns add guest; ip link set dev f1 netns guest
-    ip addr add 10.9.0.1/24 dev e1; ip -n guest addr add 10.9.0.2/24 dev f1; ip -n guest link set dev f1 up`);
-  // A port without a server answers at once; one that is dropped does not.
-  const port = (number: number) =>
-    host
-      .sh(`ip netns exec guest timeout 2 bash -c '</dev/tcp/10.9.0.1/${number}' 2>/dev/null; echo $?`)
-      .trim();
-  expect([port(23), port(25)]).toEqual(["1", "124"]);
+  host.sh(`mkdir -p /run/netns; ip netns add guest; ${GUEST}`);
+  expect([port(23), port(25)]).toEqual([ANSWERS, DROPPED]);
   const [fw, counts] = ["inet/fw", "ip/counts"].map((id) =>
     host.sh(`grep -l 'NftTable "${id}"' /etc/hostnet/boot.d/*`).trim(),
   );
   host.sh(`nft flush ruleset; cp ${fw} /run/whole; for f in ${fw} ${counts}; do
     head -n 3 $f | head -c 700 >/run/half; cat /run/half >$f; echo "text() { printf %s 'add tab" >>$f; done`);
   expect(await boot("tables")).toMatch(/could not put back: NftTable "inet\/fw".*but for SSH.\n.*code 1/s);
-  expect([port(2222), port(23), port(25)]).toEqual(["1", "124", "124"]);
+  expect([port(2222), port(23), port(25)]).toEqual([ANSWERS, DROPPED, DROPPED]);
   expect(host.sh("nft list tables")).toBe("table inet fw\n");
   host.sh(`cat /run/whole >${fw}; : >${counts}`);
   expect(await boot("tables")).toBe(
     `pulumi-hostnet: ${counts} is damaged: nothing of it is put back\ncode 1\n`,
   );
-  expect([port(23), port(25)]).toEqual(["1", "124"]);
+  expect([port(23), port(25)]).toEqual([ANSWERS, DROPPED]);
 }, 60_000);
 
-test("a table bound to a link comes after a restart of nftables", async () => {
+test("a table bound to a link comes after a restart of nftables; at a boot without its link that is closed but for SSH", async () => {
+  const way = host.way;
+  host.way = way && { ...way, port: 2222 };
   const tables = resources(nftTable, host, "h");
   const drops = {
     type: "filter",
@@ -266,11 +270,20 @@ test("a table bound to a link comes after a restart of nftables", async () => {
     expect(host.sh("nft list ruleset")).toBe(now);
   }
   host.sh(BOOT);
-  host.sh(CARD);
   expect(await boot("tables")).toBe("code 0\n");
-  expect(host.sh("nft list ruleset")).toBe("");
+  host.sh(`mkdir -p /run/netns; ip netns add guest; ${CARD}; ${GUEST}`);
+  expect([port(2222), port(23), port(25)]).toEqual([ANSWERS, DROPPED, DROPPED]);
+  // As a port of a bridge it is the same link.
+  host.sh(`ip link add name br-x type bridge; ip link set dev br-x up; ip addr flush dev e1
+    ip addr add 10.9.0.1/24 dev br-x; ip link set dev e1 master br-x`);
+  expect([port(2222), port(23), port(25)]).toEqual([ANSWERS, DROPPED, DROPPED]);
   expect(await boot("links")).toBe("code 0\n");
   expect(host.sh("nft list ruleset")).toBe(now);
+  expect([port(2222), port(23), port(25)]).toEqual([ANSWERS, ANSWERS, DROPPED]);
+  // What stands in for it goes with it, too.
+  host.sh(BOOT);
+  await boot("tables");
+  expect(host.sh("nft list tables")).toMatch(/hostnet-closed-netdev-in/);
   await tables.delete("in", made);
   expect(host.sh("nft list ruleset; ls -A /etc/hostnet")).toBe("");
 }, 60_000);
@@ -447,6 +460,16 @@ test("nft takes what stands in for a table, in each family and at each hook", ()
   expect(closed({ ...table, chains: { c: rules("counter accept") } })).toBeUndefined();
   expect(closed({ ...table, chains: { c: rules("tcp dport 25 reject") } })).toMatch(/policy drop/);
   expect(closed({ ...table, dormant: true, chains: { c: rules("drop") } })).toBeUndefined();
+  const bound = (family: "inet" | "netdev", text: string, hook = "ingress") => {
+    const chain = { type: "filter", hook, devices: ["e1", "e9"], priority: 0, rules: text } as never;
+    const chains: Record<string, never> = family === "inet" ? { in: chain, c: rules("drop") } : { in: chain };
+    return closedUntilBound({ family, name: hook, chains });
+  };
+  for (const hook of ["ingress", "egress"]) host.sh(`nft 'define ssh = 22; ${bound("inet", "drop", hook)}'`);
+  expect(host.sh("nft list ruleset").match(/[io]ifname != \{ "e1", "e9" \} accept/g)).toHaveLength(4);
+  expect(host.sh("nft list tables | grep -c hostnet-closed-inet")).toBe("4\n");
+  expect(bound("inet", "counter")).toMatch(/^create table inet (?!.*e1).*policy drop/);
+  expect(bound("netdev", "counter")).toBeUndefined();
 });
 
 const THEIRS = `ip link add name br0 address 02:00:00:00:00:aa type bridge; ip link set dev e1 master br0
