@@ -6,10 +6,8 @@ import { holdHost } from "./lab/setup/host.mjs";
 import { setUp } from "./lab/setup/index.mjs";
 import { foreground, main } from "./lab/setup/shell.mjs";
 
-// What needs the host of the lab: test/e2e, test/lab and test/lab-*.
-const onHost = "/test/(e2e|lab[a-z-]*)/";
-// What reboots a host of its own.
-const reboots = "/test/reboot/";
+// What needs the host of the lab, or reboots one of its own.
+const onHost = "/test/(reboot|lab[a-z-]*|e2e)/";
 
 await main(async () => {
   const begin = Date.now();
@@ -23,8 +21,7 @@ await main(async () => {
     ...(
       await Promise.all([
         inOrder(
-          () => jest("--testPathIgnorePatterns", "/node_modules/", onHost, reboots),
-          () => jest("--runInBand", "--testPathPatterns", reboots),
+          () => jest("--testPathIgnorePatterns", "/node_modules/", onHost),
           () => fromQueue(queue),
         ),
         fromQueue(queue),
@@ -50,13 +47,13 @@ async function inOrder(...runs) {
   return results;
 }
 
-/** The laws first, which take longest. */
+/** What takes longest first, so that both hosts end at about the same time. */
 function testsOnHost() {
-  const laws = (path) => Number(path.startsWith("/test/lab"));
+  const long = (path) => Number(/reboot|life/.test(path));
   return readdirSync("test", { recursive: true })
     .map((path) => `/test/${path}`)
     .filter((path) => path.endsWith(".test.ts") && new RegExp(onHost).test(path))
-    .sort((a, b) => laws(b) - laws(a) || (a < b ? -1 : 1));
+    .sort((a, b) => long(b) - long(a) || (a < b ? -1 : 1));
 }
 
 /** One file after the other, until none is left, on a host that they find by HOSTNET_VM. */
