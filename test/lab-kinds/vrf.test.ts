@@ -171,7 +171,7 @@ test("it lives its whole life, and leaves the host byte for byte as it was", asy
 
 test("a member's address that changes within its subnet takes no route along, ours or another's", async () => {
   const host = await world(`
-    ip addr flush dev e3 scope global
+    ip -4 addr flush dev e3
     for d in all e3; do echo 0 >/proc/sys/net/ipv4/conf/$d/promote_secondaries; done`);
   const vrfs = on(host);
   const at = (address: string) => ({
