@@ -1,5 +1,5 @@
 // `npm test`: from a fresh clone, everything. Types, lint, pure tests, then the tests on the lab's host, and real counts.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join, relative } from "node:path";
 import { holdHost } from "./lab/setup/host.mjs";
@@ -76,17 +76,33 @@ function jest(...args) {
   return run(args, process.env);
 }
 
-/** Every test of a jest run, and one failed test for each file that could not be run. */
+/**
+ * Every test of a jest run, and one failed test for each file that could not be run. Another one if jest stays when all of
+ * them are done, for something that a test left open: that must not hold up what comes after it.
+ */
 async function run(args, env) {
   const folder = mkdtempSync(join(tmpdir(), "hostnet-jest-"));
+  const file = join(folder, "report.json");
+  const stays = new AbortController();
+  const watch = setInterval(() => {
+    if (existsSync(file) && Date.now() - statSync(file).mtimeMs > 30_000) stays.abort();
+  }, 1000);
   try {
-    const file = join(folder, "report.json");
     const code = await foreground("jest", ["--json", `--outputFile=${file}`, ...args], {
       stdio: ["ignore", "ignore", "inherit"],
       env,
+      signal: stays.signal,
+    }).catch((error) => {
+      if (!stays.signal.aborted) throw error;
+      return 1;
     });
-    return fromJest(file, code, args);
+    const results = fromJest(file, code, args);
+    const message = "it did not end: a test has left something open";
+    return stays.signal.aborted
+      ? [...results, { name: `jest ${args.join(" ")}`, status: "failed", message }]
+      : results;
   } finally {
+    clearInterval(watch);
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -96,6 +96,7 @@ export class FaultBed {
   proxy!: TcpProxy;
   private holder!: ChildProcess;
   private dialler!: ChildProcess;
+  private readonly proxies: TcpProxy[] = [];
   private pids: readonly string[] = [];
   private readonly dialling = new Map<number, (socket?: Socket) => void>();
   private dialled = 0;
@@ -150,9 +151,11 @@ export class FaultBed {
     for (let tries = 0; !(await this.login()); tries++) if (tries > 20) throw new Error("no sshd answers");
   }
 
-  /** Another proxy, to another port of the host. */
+  /** Another proxy, to another port of the host; closed with it. */
   through(port = 22): Promise<TcpProxy> {
-    return new TcpProxy(() => this.dial(port)).listen();
+    const proxy = new TcpProxy(() => this.dial(port));
+    this.proxies.push(proxy);
+    return proxy.listen();
   }
 
   private dial(port: number): Promise<Socket> {
@@ -228,7 +231,7 @@ export class FaultBed {
   }
 
   close(): void {
-    this.proxy?.close();
+    for (const proxy of this.proxies) proxy.close();
     this.dialler?.disconnect();
     this.holder.stdin!.end();
     rmSync(this.folder, { recursive: true });

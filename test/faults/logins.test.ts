@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { keyPair } from "../host/server";
 import { FaultBed, MACHINE } from "./bed";
 import { look, noSecrets, SUDO_PASSWORD, survives, Workstation } from "./oracles";
-import type { TcpProxy } from "./proxy";
 import { row } from "./table";
 
 let bed: FaultBed;
-const proxies: TcpProxy[] = [];
+let lastPort = 3000;
 const other = keyPair();
 beforeAll(async () => {
   bed = await FaultBed.make();
@@ -19,7 +18,6 @@ beforeAll(async () => {
     grep -qx /usr/bin/fish /etc/shells || printf '/usr/bin/fish\\n/bin/tcsh\\n' >>/etc/shells`);
 }, 60_000);
 afterAll(() => {
-  for (const proxy of proxies) proxy.close();
   bed.close();
 });
 
@@ -84,7 +82,6 @@ row(
       await bed.sh(`printf '%s' '${other.private}' >/run/sshd/other; chmod 600 /run/sshd/other; sed 's/key$/other/' /run/sshd/config >/run/sshd/middle
       /usr/sbin/sshd -f /run/sshd/middle -o ListenAddress=192.0.2.1:2299 -o LogLevel=VERBOSE`);
       const middle = await bed.through(2299);
-      proxies.push(middle);
       await logsIn({ connection: { port: middle.port } }, /host key.*SHA256:.*SHA256:/s);
       // Not a byte of a login.
       const log = await bed.sh("grep sshd /run/syslog");
@@ -170,7 +167,6 @@ row(
     const greets = await (name === "a banner"
       ? bed.sshd(3500, { Banner: "/run/sshd/banner", PrintMotd: "yes" })
       : bed.through());
-    proxies.push(greets);
     await logsIn({ connection: { user: "ops", port: greets.port }, ssh: { sudo: true } }, error);
     await bed.sh("sed -i 's|^\\(ops:.*:\\).*|\\1/bin/sh|' /etc/passwd; rm /home/ops/.bashrc /etc/motd");
   },
@@ -187,8 +183,7 @@ const LIMITS: readonly { options: Record<string, string | number>; error?: RegEx
   { options: { LoginGraceTime: 1 } },
 ];
 row("23", "limits of sshd", { cases: LIMITS, few: 8 }, async ({ options, error }) => {
-  const proxy = await bed.sshd(3000 + proxies.length, options);
-  proxies.push(proxy);
+  const proxy = await bed.sshd(++lastPort, options);
   await logsIn({ connection: { port: proxy.port } }, error);
 });
 
@@ -206,7 +201,6 @@ row(
     if (what === "address") at.host = { connection: { host: "localhost" } };
     else if (what === "port") {
       const proxy = await bed.sshd(4000, {});
-      proxies.push(proxy);
       at.host = { connection: { port: proxy.port } };
     } else if (what === "user") at.host = { connection: { user: "ops" }, ssh: { sudo: true } };
     else at.host = { connection: { privateKey: third.private } };

@@ -70,7 +70,6 @@ export class Namespaces implements Host {
   }
 
   async stop(): Promise<void> {
-    this.way.close();
     this.bed.close();
   }
 }
