@@ -29,7 +29,8 @@ export interface BaseChain extends RegularChain {
   priority: number | string;
   /**
    * Interface of an ingress or egress chain. It must exist (before Linux 6.16), and takes the chain along when it goes, which
-   * is drift. At a boot all but SSH, neighbour discovery, ARP and DHCP is dropped at it until it has the chain again.
+   * is drift. Where the chain drops or rejects anything, all but SSH, neighbour discovery, ARP and DHCP is dropped there from a
+   * boot until the chain is.
    */
   device?: string;
   /** Several of them. Linux 5.5. */

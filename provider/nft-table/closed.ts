@@ -25,7 +25,7 @@ const BOUND = /^(?:type .* )?devices? (?:= )?(.*?)(?: priority .*)?$/;
  */
 export function closedUntilBound(d: NftTable): string | undefined {
   const bound = filters(d).filter((block) => linksOf(block).length > 0);
-  const at = (hook: string) => bound.filter((block) => hookOf(block) === hook).flatMap(linksOf);
+  const at = (hook: string) => [...new Set(bound.filter((block) => hookOf(block) === hook).flatMap(linksOf))];
   const links = { prerouting: at("ingress"), postrouting: at("egress") };
   const chains = (family: string) =>
     Object.entries(links).flatMap(([hook, names]) =>

@@ -20,7 +20,7 @@ export function ensure(d: NftTable, before: Seen, last?: Last<Shape, Facts>): re
 
 /** What stood in for it at a boot without its links. */
 const opened = (...tables: readonly (NftTable | undefined)[]): readonly Step[] =>
-  tables.flatMap((d) => (d && closedUntilBound(d) && isBound(d) ? [opening(d)] : [])).slice(0, 1);
+  tables.flatMap((d) => (d && isBound(d) && closedUntilBound(d) ? [opening(d)] : [])).slice(0, 1);
 
 function changing(d: NftTable, { state, rest, facts }: Seen, last?: Last<Shape, Facts>): readonly Step[] {
   const table = `${d.family} ${d.name}`;
