@@ -24,9 +24,11 @@ const WORLD = `printf '[NetDev]\\nName=lan1\\nKind=dummy\\nMACAddress=02:00:00:0
 chmod 644 /etc/systemd/network/20-lan1.netdev
 printf '[NetDev]\\nName=lan2\\nKind=dummy\\nMACAddress=02:00:00:00:06:02\\n' >/etc/systemd/network/20-lan2.netdev
 printf '[Match]\\nName=lan2\\n[Network]\\nLinkLocalAddressing=no\\n' >/etc/systemd/network/20-lan2.network
-chmod 644 /etc/systemd/network/20-lan2.*
+printf '[NetDev]\\nName=lan3\\nKind=dummy\\nMACAddress=02:00:00:00:06:03\\n' >/etc/systemd/network/20-lan3.netdev
+printf '[Match]\\nName=lan3\\n[Network]\\nLinkLocalAddressing=no\\n' >/etc/systemd/network/20-lan3.network
+chmod 644 /etc/systemd/network/20-lan[23].*
 networkctl reload
-until networkctl list lan2 | grep -q configured; do sleep 0.2; done
+for l in lan2 lan3; do until networkctl list $l | grep -q configured; do sleep 0.2; done; done
 until ip link set dev lan1 up; do sleep 0.2; done
 systemctl enable --now nftables
 nft list table inet filter`;
@@ -38,6 +40,8 @@ const resources = [
      routes: [{ destination: "0.0.0.0/0", type: "unreachable", metric: 4278198272 }] });`,
   'new Bridge("br-a", { ...host, vrf: vrf.name, addresses: ["192.168.7.1/24", "2001:db8:7::1/64"], routes: [{ destination: "10.7.0.0/16", gateway: "192.168.7.9" }] });',
   'new Bridge("br-b", { ...host, ports: ["lan2"] });',
+  'new Vlan("lan3.10", { ...host, link: "lan3", vlanId: 10, addresses: ["192.168.10.1/24", "2001:db8:10::1/64"], routes: [{ destination: "10.10.0.0/16", gateway: "192.168.10.9" }] });',
+  'new NwFilter("held", { ...host, entries: [{ filter: "clean-traffic" }, { action: "drop", direction: "out", tcp: { dstportstart: 25 } }] });',
   'new PolicyRoute("marked", { ...host, family: "ipv4", priority: 100, fwmark: 7, table: vrf.table });',
   'const banned = new NftSet("banned", { ...host, family: "inet", table: "fw", type: "ipv4_addr", elements: ["192.0.2.0/24"] });',
   `new NftTable("fw", { ...host, family: "inet", chains: { forward: { type: "filter", hook: "forward", priority: "filter", policy: "drop",
@@ -63,6 +67,8 @@ test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", as
   expect(await project.up()).toMatch(/warning: systemd-networkd leaves lan2 alone .*20-lan2\.network/);
   const before = unnumbered(await settled(vm));
   const fw = await ruleset();
+  const filter = () => vm.sh("virsh nwfilter-dumpxml held");
+  const held = await filter();
   // A service that ran before there was anything of ours has heard of it.
   await comesBack("restart nftables", fw);
   project.program(program(vm, ...resources, transient));
@@ -72,6 +78,7 @@ test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", as
   await verify(vm, "systemctl is-active hostnet hostnet-nft; no 'systemctl is-failed hostnet hostnet-nft'");
   expect(changes(before, unnumbered(await settled(vm)))).toEqual([]);
   expect(await ruleset()).toBe(fw);
+  expect(await filter()).toBe(held);
   // Before anything was configured that could carry a packet.
   const began = (unit: string, what: string) =>
     vm.sh(`systemctl show -P ${what} ${unit}`).then((text) => Number(text));
