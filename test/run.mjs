@@ -21,7 +21,7 @@ await main(async () => {
     ...(
       await Promise.all([
         inOrder(
-          () => jest("--testPathIgnorePatterns", "/node_modules/", onHost),
+          () => run(["--testPathIgnorePatterns", "/node_modules/", onHost], process.env),
           () => fromQueue(queue),
         ),
         fromQueue(queue),
@@ -70,10 +70,6 @@ async function fromQueue(queue) {
     await host.release();
   }
   return results;
-}
-
-function jest(...args) {
-  return run(args, process.env);
 }
 
 /**

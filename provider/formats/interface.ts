@@ -2,7 +2,7 @@
 import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
 import { contains, inTheWay, sameSubnet } from "./cidr";
-import { addAddress, asAdded, deleteAddress, deleteAlone, type Link, lasting, setLink, stays } from "./link";
+import { addAddress, asAdded, deleteAddress, deleteBeside, type Link, lasting, setLink, stays } from "./link";
 import { parseRoutes, present, type Route } from "./route";
 
 /** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
@@ -150,14 +150,10 @@ export function convergeAddresses(
   const gone = stale.filter((a) => !(bounced && six(a)));
   const first = inTheWay(gone, missing);
   const others = [...kept, ...late];
-  const remove = (a: string) =>
-    !six(a) && others.some((k) => k !== a && sameSubnet(k, a))
-      ? deleteAlone(a, name)
-      : deleteAddress(a, name);
   return [
     ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
-    ...[...late, ...gone.filter((a) => !first.includes(a))].map(remove),
+    ...[...late, ...gone.filter((a) => !first.includes(a))].map((a) => deleteBeside(others, a, name)),
     ...kept
       .filter((a) => late.includes(a) || lost(a))
       .flatMap((a) => (wanted.includes(a) ? addAddress(a, name) : putBack(a, name, facts))),

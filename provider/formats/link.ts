@@ -1,4 +1,5 @@
 import type { Result, Step } from "../kind";
+import { sameSubnet } from "./cidr";
 
 /**
  * The protocol number of our routes and rules: how the kernel itself tells them from everybody else's. Records keep
@@ -180,12 +181,13 @@ export const deleteAddress = (address: string, dev: string): Step => ({
 });
 
 /**
- * Without the others of its subnet, if it is the first of them: the kernel would take those along, and, where no address is
- * left then, the routes through the link, whoever made them.
+ * Without the others of its subnet that are to stay, if it is the first of them: the kernel would take those along, and, where
+ * no address is left then, the routes through the link, whoever made them.
  */
-export const deleteAlone = (address: string, dev: string): Step => ({
-  argv: ["sh", "-c", PROMOTING, "sh", dev, address],
-});
+export const deleteBeside = (others: readonly string[], address: string, dev: string): Step =>
+  !address.includes(":") && others.some((other) => other !== address && sameSubnet(other, address))
+    ? { argv: ["sh", "-c", PROMOTING, "sh", dev, address] }
+    : deleteAddress(address, dev);
 const PROMOTING =
   'f=/proc/sys/net/ipv4/conf/$1/promote_secondaries; read -r p <"$f"; echo 1 >"$f"; ip -4 addr del "$2" dev "$1"; e=$?; ' +
   'echo "$p" >"$f"; exit $e';

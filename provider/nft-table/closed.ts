@@ -31,10 +31,11 @@ export function closedUntilBound(d: NftTable): string | undefined {
     Object.entries(links).flatMap(([hook, names]) =>
       names.length > 0 ? [closedLinks(family, hook, names)] : [],
     );
-  const own = { inet: chains("inet"), bridge: chains("bridge") };
+  const own = (family: string) => (family === d.family ? closedChains(d) : []);
   return made(standIn(d), {
-    ...own,
-    [d.family]: [...(own[d.family as keyof typeof own] ?? []), ...closedChains(d)],
+    [d.family]: own(d.family),
+    inet: [...chains("inet"), ...own("inet")],
+    bridge: [...chains("bridge"), ...own("bridge")],
   });
 }
 

@@ -1,5 +1,5 @@
 import { inTheWay, sameSubnet } from "../formats/cidr";
-import { addAddress, batch, deleteAddress, deleteAlone, setLink } from "../formats/link";
+import { addAddress, batch, deleteAddress, deleteBeside, setLink } from "../formats/link";
 import {
   addressOf,
   inTable,
@@ -65,14 +65,11 @@ export function addressSteps(
   const kept = [...new Set([...member.addresses, ...(wanted.addresses ?? [])])];
   const gone = stale(wanted, now, facts);
   const first = inTheWay(gone, missing);
-  const along = (a: string) =>
-    !a.includes(":") && kept.some((k) => k !== a && !gone.includes(k) && sameSubnet(k, a));
+  const stays = kept.filter((a) => !gone.includes(a));
   return [
     ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
-    ...gone
-      .filter((a) => !first.includes(a))
-      .map((a) => (along(a) ? deleteAlone(a, name) : deleteAddress(a, name))),
+    ...gone.filter((a) => !first.includes(a)).map((a) => deleteBeside(stays, a, name)),
   ];
 }
 

@@ -110,8 +110,11 @@ export class Vm implements Host {
       "systemctl is-system-running --wait; while ip -6 addr show tentative | grep -q .; do sleep 0.1; done",
       { timeout: 120 },
     );
-    const failed = (await this.sh("systemctl list-units --failed --plain --no-legend")).trim();
-    if (fails ? !new RegExp(`^${fails} .*$`).test(failed) : state.stdout.trim() !== "running")
+    const running = state.stdout.trim() === "running";
+    const failed = running
+      ? ""
+      : (await this.ssh("systemctl list-units --failed --plain --no-legend")).stdout.trim();
+    if (fails ? !new RegExp(`^${fails} .*$`).test(failed) : !running)
       throw new Error(`the machine is ${state.stdout.trim()}: ${failed}`);
     // One that was saved still has that time.
     await this.sh(`date -s @${Math.floor(Date.now() / 1000)} >/dev/null`);

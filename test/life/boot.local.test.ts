@@ -213,7 +213,7 @@ test("what is broken, or has no link yet, is named; the rest comes back", async 
   );
 }, 120_000);
 
-const GUEST = `ip link set dev f1 netns guest; ip -n guest link set dev f1 up
+const GUEST = `mkdir -p /run/netns; ip netns add guest; ip link set dev f1 netns guest; ip -n guest link set dev f1 up
   ip addr add 10.9.0.1/24 dev e1; ip -n guest addr add 10.9.0.2/24 dev f1`;
 /** A port without a server answers at once; one that is dropped does not. */
 const port = (number: number) =>
@@ -234,7 +234,7 @@ test("a table whose text is damaged drops all but the way in, until it is there 
   };
   await tables.create("fw", { family: "inet", chains: { input }, confirm: { when: "never" } });
   await tables.create("counts", { family: "ip", chains: { input: { ...input, rules: ["counter"] } } });
-  host.sh(`mkdir -p /run/netns; ip netns add guest; ${GUEST}`);
+  host.sh(GUEST);
   expect([port(23), port(25)]).toEqual([ANSWERS, DROPPED]);
   const [fw, counts] = ["inet/fw", "ip/counts"].map((id) =>
     host.sh(`grep -l 'NftTable "${id}"' /etc/hostnet/boot.d/*`).trim(),
@@ -271,7 +271,7 @@ test("a table bound to a link comes after a restart of nftables; at a boot witho
   }
   host.sh(BOOT);
   expect(await boot("tables")).toBe("code 0\n");
-  host.sh(`mkdir -p /run/netns; ip netns add guest; ${CARD}; ${GUEST}`);
+  host.sh(`${CARD}; ${GUEST}`);
   expect([port(2222), port(23), port(25)]).toEqual([ANSWERS, DROPPED, DROPPED]);
   // As a port of a bridge it is the same link.
   host.sh(`ip link add name br-x type bridge; ip link set dev br-x up; ip addr flush dev e1
