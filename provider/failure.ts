@@ -40,11 +40,15 @@ export function failure(
   // Of a batch, `ip` tells only the number of the line.
   const line = step?.stdin?.split("\n")[Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1]) - 1];
   const what = step
-    ? `${step.argv.join(" ")} (step ${number} of ${count})`
+    ? `${step.argv.map(shortly).join(" ")} (step ${number} of ${count})`
     : "writing its record under /etc/hostnet";
   const said = (result.stderr.trim() || result.stdout.trim()).slice(-2000);
   return `${what} exited ${result.code}: ${said}${line ? `: ${line}` : ""}${hint}\n${left(undone)}`;
 }
+
+/** A script of the shell is not to bury what the tool said. */
+const shortly = (word: string): string => (word.length > LONG ? `${word.slice(0, LONG)}…` : word);
+const LONG = 120;
 
 /** Why the host took back a change that was applied. */
 export function unconfirmed(

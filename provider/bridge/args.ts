@@ -64,8 +64,8 @@ export interface BridgeFields {
   /** Routes through the bridge, in the main table, or in that of its `vrf`. */
   routes?: Route[];
   /**
-   * Name of the VRF device that it is a member of. When it changes the kernel takes the bridge down and up: its
-   * addresses and its own routes come back, routes that others lead through it do not.
+   * Name of the VRF device that it is a member of. When it changes the kernel takes the bridge down and up: what
+   * is lost with that is back at once, and the routes of others through it go along to the table that it has then.
    */
   vrf?: string;
   /** Links that it takes in. Ports that others attach at run time, as a hypervisor does, are not touched. */

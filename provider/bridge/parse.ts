@@ -8,7 +8,7 @@ import {
   showAttached,
 } from "../formats/interface";
 import { type Link, lasting, parseLink, showLink } from "../formats/link";
-import { lastingTexts, parseRoutesOf, showRoutesOf } from "../formats/listed";
+import { lastingTexts, showRoutesOf } from "../formats/listed";
 import { showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { Bridge, Port, schema } from "./args";
@@ -80,7 +80,7 @@ function looks(d: Bridge, last?: Last<Shape, Facts>): Readonly<Record<string, Qu
     ...(d.vrf !== undefined && { vrf: showLink(d.vrf) }),
     ...Object.fromEntries(ports),
     ...Object.fromEntries(taken),
-    ...(taking.length > 0 && { passing: showRoutesOf(d.name) }),
+    ...((taking.length > 0 || declared("vrf")) && { passing: showRoutesOf(d.name) }),
     ...(last && { taps: showAttached(d.name) }),
   };
 }
@@ -115,7 +115,7 @@ export function parse(
   });
   const vrf = d.vrf === undefined ? undefined : parseLink(answers.get("vrf")!, d.vrf);
   const facts: Facts = {
-    ...interfaceFacts(d, link, vrf),
+    ...interfaceFacts(d, link, vrf, answers.get("passing")),
     machineId: answers.get("machine")?.stdout.trim() ?? "",
     ifindex: link?.ifindex,
     macAddress: link?.mac,
@@ -130,7 +130,7 @@ export function parse(
   if (!link) return { facts };
 
   const wanted = { ...last?.desired, ...d };
-  const passing = answers.has("passing") ? parseRoutesOf(answers.get("passing")!, d.name) : [];
+  const { passing } = facts;
   const attachedPorts = members
     .filter(({ member }) => member.master === d.name && ports.includes(member.name))
     .map(({ member, vlans }) => {

@@ -3,6 +3,7 @@ import { HostnetError } from "../errors";
 import {
   convergeAddresses,
   membership,
+  passingSteps,
   requireMtu,
   requireTable,
   staleFirst,
@@ -50,6 +51,7 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
     ...attached(ports.filter(entering)),
     // Entering or leaving a VRF, and going down, take the IPv6 addresses.
     ...convergeAddresses(...withHeld(d, before, last), facts, bounced),
+    ...(state && moves.length > 0 ? passingSteps(d, state, facts, table) : []),
     ...convergeRoutes(through(d), bounced ? [] : through(state), table),
     ...carrying(d, before, last).flatMap((name) => announce(name, facts.found[name]!, d.addresses)),
   ];
@@ -58,7 +60,7 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
 /** Its ports are as they were found, or as whoever else configures them leaves them. */
 export function boot({ name }: Bridge, { machineId, members, found, table }: Facts): Boot<Facts> {
   const free = Object.keys(members).map((name) => [name, { up: false, addresses: [] }]);
-  const nothing = { addresses: [], addressOptions: {}, taps: [] };
+  const nothing = { addresses: [], addressOptions: {}, passing: [], taps: [] };
   const facts = { ...nothing, machineId, table, members: Object.fromEntries(free) };
   // What was taken is known; else they are as they are then.
   const taken = Object.entries(found).filter(([, { carried }]) => carried);

@@ -1,8 +1,19 @@
 /** What a bridge and a VLAN are alike in: an interface of the host's own, with addresses, routes, and a VRF. */
 import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
+import { bounce } from "./bounce";
 import { contains, inTheWay, sameSubnet } from "./cidr";
 import { addAddress, asAdded, deleteAddress, deleteBeside, type Link, lasting, setLink, stays } from "./link";
+import {
+  inTable,
+  keyOf,
+  keyOfDeclared,
+  moveRoute,
+  parseRoutesOf,
+  type RouteText,
+  restoreRoute,
+  tableOf,
+} from "./listed";
 import { parseRoutes, present, type Route } from "./route";
 
 /** With less the kernel takes a link's IPv6 away, addresses and routes, and gives nothing back. */
@@ -28,6 +39,8 @@ export interface InterfaceFacts {
   readonly table?: number;
   /** Routing table of the VRF that it is in now, or the main one. */
   readonly within?: number;
+  /** All routes through it, whoever made them, where they were asked for. */
+  readonly passing: readonly RouteText[];
 }
 
 export function interfaceProblems(d: Interface, what: string): Problem[] {
@@ -49,7 +62,7 @@ export function interfaceProblems(d: Interface, what: string): Problem[] {
 
 const MAIN = 254;
 
-export function interfaceFacts(d: Interface, link?: Link, vrf?: Link): InterfaceFacts {
+export function interfaceFacts(d: Interface, link?: Link, vrf?: Link, routes?: Result): InterfaceFacts {
   const addresses = asAdded(link ? lasting(link) : []);
   return {
     addresses: addresses.map(({ address }) => address),
@@ -59,6 +72,7 @@ export function interfaceFacts(d: Interface, link?: Link, vrf?: Link): Interface
     master: link?.master,
     table: d.vrf === undefined ? MAIN : (vrf?.data.table as number | undefined),
     within: link?.masterType === "vrf" ? (link.portData.table as number) : MAIN,
+    passing: routes ? parseRoutesOf(routes, d.name) : [],
   };
 }
 
@@ -85,8 +99,30 @@ export function requireMtu(d: Interface, state: Interface | undefined, facts: In
 
 /** Into the VRF that is declared, or out of the one that was: whatever else it is a member of, it stays. */
 export function membership(d: Interface, state?: Interface, last?: Interface): Step[] {
-  if (d.vrf !== undefined) return state?.vrf === d.vrf ? [] : [setLink(d.name, "master", d.vrf)];
-  return last?.vrf !== undefined && state?.vrf === last.vrf ? [setLink(d.name, "nomaster")] : [];
+  const moved = (...how: string[]) =>
+    state ? bounce([d.name], [setLink(d.name, ...how)]) : setLink(d.name, ...how);
+  if (d.vrf !== undefined) return state?.vrf === d.vrf ? [] : [moved("master", d.vrf)];
+  return last?.vrf !== undefined && state?.vrf === last.vrf ? [moved("nomaster")] : [];
+}
+
+/**
+ * Others' routes through it, which it loses as it enters or leaves a VRF: those of the table that it leaves go to the one
+ * that it has from now on.
+ */
+export function passingSteps(
+  d: Interface,
+  state: Interface,
+  { within, passing }: InterfaceFacts,
+  table: number,
+): Step[] {
+  const declared = new Set([...(d.routes ?? []), ...(state.routes ?? [])].map(keyOfDeclared));
+  return passing
+    .filter((text) => !(tableOf(text) === within && declared.has(keyOf(text))))
+    .map((text) =>
+      tableOf(text) === within && within !== table
+        ? moveRoute(inTable(text, table), d.name)
+        : restoreRoute(text, d.name),
+    );
 }
 
 /**
@@ -187,7 +223,7 @@ export function interfaceLockout(
 ): string | undefined {
   if (!state || links[0] !== state.name) return undefined;
   const down = after?.up === false;
-  // With the link, or its place in a VRF, go the routes of others, and nothing brings them back.
+  // With the link go the routes of others, and to another table with its place in a VRF.
   const fate = !after ? "deleted" : down ? "down" : after.vrf !== state.vrf ? "moved" : undefined;
   if (fate && gateway && !state.routes?.some(({ destination }) => contains(destination, client)))
     refuseForGood(`the route by ${gateway} runs over ${state.name}, which is to be ${fate}`);

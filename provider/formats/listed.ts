@@ -25,7 +25,11 @@ export const showRoutesIn = (table: number): Query => show(BY_THEMSELVES, String
 /** All in a table that is neither ours nor the kernel's. */
 export const showForeign = (table: number): Query => show(OURS_OR_THE_KERNELS, String(table));
 
-const FLAGS = /^(linkdown|dead|pervasive|offload|trap|rt_offload|rt_trap|offload_failed|rt_offload_failed)$/;
+/** What only a listing says of a route. */
+export const LISTING_FLAGS = [
+  ...["linkdown", "dead", "pervasive", "offload", "trap"],
+  ...["rt_offload", "rt_trap", "offload_failed", "rt_offload_failed"],
+];
 /** No such device or table, or a host without IPv6. */
 const NOTHING = /Cannot find device|FIB table does not exist|not supported/;
 const ROUTE = /^-\d (\d+ )?(default|[\da-f.:]+(\/\d+)?)( |$)/;
@@ -54,7 +58,7 @@ const clean = (line: string): RouteText =>
   line
     .trim()
     .split(/\s+/)
-    .filter((word) => !FLAGS.test(word))
+    .filter((word) => !LISTING_FLAGS.includes(word))
     .map((word) => word.replace(/^(\d+)sec$/, "$1"))
     .join(" ");
 

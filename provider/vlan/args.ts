@@ -33,8 +33,8 @@ export interface VlanFields {
   /** Routes through the VLAN, in the main table, or in that of its `vrf`. */
   routes?: Route[];
   /**
-   * Name of the VRF device that it is a member of. When it changes the kernel takes the VLAN down and up: its addresses
-   * and its own routes come back, routes that others lead through it do not.
+   * Name of the VRF device that it is a member of. When it changes the kernel takes the VLAN down and up: what
+   * is lost with that is back at once, and the routes of others through it go along to the table that it has then.
    */
   vrf?: string;
   /** Bytes, 68 to the link's, and 1280 or more where there is IPv6. Left out, it is the link's when the VLAN is made. */

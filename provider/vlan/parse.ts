@@ -8,7 +8,7 @@ import {
   showAttached,
 } from "../formats/interface";
 import { type Link, parseLink, showLink } from "../formats/link";
-import { lastingTexts, parseRoutesOf, type RouteText, showRoutesOf } from "../formats/listed";
+import { lastingTexts, showRoutesOf } from "../formats/listed";
 import { showRoutes } from "../formats/route";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { schema, Vlan } from "./args";
@@ -32,9 +32,8 @@ export interface Lower {
 export interface Facts extends InterfaceFacts {
   readonly ifindex?: number;
   readonly up: boolean;
-  /** What goes with the device when it is made again, whoever gave it: its addresses, in the order of adding, and its routes. */
+  /** Its addresses, whoever gave them, in the order of adding: they go with the device when it is made again. */
   readonly lasting: readonly string[];
-  readonly passing: readonly RouteText[];
   /** VLANs and macvlans on top of it. */
   readonly attached: readonly string[];
   readonly lower: Lower;
@@ -72,11 +71,10 @@ export function parse(
     throw new HostnetError(`${d.name} is there, but is no VLAN: ${link.type ?? "a NIC"}`);
   const vrf = answers.vrf && d.vrf !== undefined ? parseLink(answers.vrf, d.vrf) : undefined;
   const facts: Facts = {
-    ...interfaceFacts(d, link, vrf),
+    ...interfaceFacts(d, link, vrf, answers.passing),
     ifindex: link?.ifindex,
     up: link?.up ?? false,
     lasting: link ? lastingTexts(link) : [],
-    passing: parseRoutesOf(answers.passing!, d.name),
     attached: parseAttached(answers.attached!.stdout),
     lower: asLower(d, parseLink(answers.lower!, d.link), answers.siblings!, answers.served!),
   };

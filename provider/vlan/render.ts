@@ -2,6 +2,7 @@ import { HostnetError } from "../errors";
 import {
   convergeAddresses,
   membership,
+  passingSteps,
   requireMtu,
   requireTable,
   staleFirst,
@@ -41,6 +42,7 @@ export function ensure(d: Vlan, before: Seen, last?: Last<Shape, Facts>): readon
     ...linkUp(d, facts.lower),
     ...(again ? [remade(d, before, state, bounced)] : inPlace),
     ...convergeAddresses(d, now, facts, bounced && !again),
+    ...(bounced ? passingSteps(d, state, facts, table) : []),
     ...convergeRoutes(through(d), again || bounced ? [] : through(state), table),
     ...(state && state.link !== d.link ? linkDown(state.link, before) : []),
   ];

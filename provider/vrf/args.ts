@@ -34,8 +34,8 @@ export interface VrfFields {
   /**
    * Links that it takes in and sets up, but for those of a Bridge or Vlan, which say so themselves with `vrf`. One that
    * leaves is given back as it was found. Members that others attached stay, and keep their addresses when the VRF is
-   * deleted. A VLAN on top of a link goes down and up with it, and what the kernel takes from that then is not put back, its IPv6
-   * addresses and its routes: let a Vlan depend on the Vrf (dependsOn), and take in no link whose VLANs others have configured.
+   * deleted. Entering and leaving takes a link down and up, and the VLANs on top of it: what these have, IPv6 addresses and
+   * routes, is back within milliseconds, whoever made them.
    */
   interfaces?: (string | VrfInterface)[];
   /**

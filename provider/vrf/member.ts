@@ -1,3 +1,4 @@
+import { bounce } from "../formats/bounce";
 import { inTheWay, sameSubnet } from "../formats/cidr";
 import { addAddress, batch, deleteAddress, deleteBeside, setLink } from "../formats/link";
 import {
@@ -117,7 +118,7 @@ export function leave(now: Interface, facts: Facts, vrf: string, inside: boolean
     ...(found.up ? routes.map((text) => restoreRoute(text, name)) : []),
   ];
   return [
-    ...(steps.length > 0 ? [batch(steps)] : []),
+    ...(steps.length > 0 ? [inside ? bounce([name], steps) : batch(steps)] : []),
     ...(found.up ? back.map((text) => moveRoute(text, name)) : []),
   ];
 }

@@ -1,5 +1,6 @@
 import { HostnetError } from "../errors";
-import { batch, setLink } from "../formats/link";
+import { bounce } from "../formats/bounce";
+import { setLink } from "../formats/link";
 import { keyOf, keyOfDeclared, restoreAddress, tableOf } from "../formats/listed";
 import { convergeRoutes, deleteRoute, type Route } from "../formats/route";
 import type { Boot, Last, Observed, Step } from "../kind";
@@ -30,19 +31,18 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
   const entering = wanted.map(({ name }) => name).filter((name) => made || !inside(name));
   const leaving = (state?.interfaces ?? []).filter(({ name }) => !wanted.some((i) => i.name === name));
   const declared = new Set([...(d.routes ?? []), ...(state?.routes ?? [])].map(keyOfDeclared));
-  const entered = (names: readonly string[]) =>
-    names.map((name) => enter(name, d.name, d.table, facts, declared));
+  const into = (name: string) => enter(name, d.name, d.table, facts, declared);
   const moved = [...entering, ...leaving.map(({ name }) => name)];
   return [
     ...(state && made ? (state.routes ?? []).map((r) => deleteRoute(r, state.table)) : []),
     ...releases(d, { state, facts }, last, d.name),
-    ...(made ? deviceSteps(d, { state, facts }, entered([...Object.keys(facts.guests), ...entering])) : []),
+    ...(made ? deviceSteps(d, { state, facts }, [...Object.keys(facts.guests), ...entering], into) : []),
     ...(made
       ? []
       : [
           ...(facts.up ? [] : [setLink(d.name, "up")]),
           ...ruleSteps(facts.rules),
-          ...entered(entering).map((steps) => batch(steps)),
+          ...entering.map((name) => bounce([name], into(name))),
         ]),
     ...wanted.flatMap((i) => addressSteps(i, inside(i.name), facts, d.name)),
     ...convergeRoutes(d.routes ?? [], standing(d, state, facts, moved), d.table),
@@ -51,13 +51,11 @@ export function ensure(d: Vrf, { state, facts }: Seen, last?: Last<Shape, Facts>
 
 export function remove({ state, facts, shared }: Seen, last: Last<Shape, Facts>): readonly Step[] {
   const { name, table } = last.desired;
-  const guests = Object.entries(state ? facts.guests : {});
   const found = (shared?.[RULE] as Rules | null | undefined) ?? facts.rules;
   return [
     ...(state?.routes ?? facts.strays).map((r) => deleteRoute(r, state?.table ?? table)),
     ...releases(undefined, { state, facts }, last, name),
-    ...(state ? [deleteDevice(name)] : []),
-    ...guests.flatMap(([guest, { losable }]) => losable.flatMap((text) => restoreAddress(text, guest))),
+    ...(state ? deleteWith(name, facts.guests) : []),
     ...FAMILIES.flatMap((v) => (found[FAMILY[v]] ? [] : [deleteRule(v)])),
   ];
 }
@@ -111,8 +109,23 @@ function releases(
 
 const deleteDevice = (name: string): Step => ({ argv: ["ip", "link", "del", "dev", name, "type", "vrf"] });
 
+/** Members that others attached are let go by it, and have their addresses again. */
+function deleteWith(name: string, guests: Facts["guests"]): Step[] {
+  const members = Object.entries(guests);
+  if (members.length === 0) return [deleteDevice(name)];
+  const back = members.flatMap(([guest, { losable }]) =>
+    losable.flatMap((text) => restoreAddress(text, guest)),
+  );
+  return [bounce(Object.keys(guests), [deleteDevice(name), ...back])];
+}
+
 /** A device that is made again comes with its members in one process: what they lose is back within milliseconds. */
-function deviceSteps(d: Vrf, { state, facts }: Seen, members: readonly Step[][]): Step[] {
+function deviceSteps(
+  d: Vrf,
+  { state, facts }: Seen,
+  members: readonly string[],
+  into: (member: string) => Step[],
+): Step[] {
   const { name, table } = d;
   const add = [
     { argv: ["ip", "link", "add", "name", name, "type", "vrf", "table", String(table)] },
@@ -121,8 +134,8 @@ function deviceSteps(d: Vrf, { state, facts }: Seen, members: readonly Step[][])
   ];
   // Gateways are found in a VRF only once the rule is there, which the kernel adds with the first VRF alone.
   const rules = ruleSteps({ ipv4: false, ipv6: false });
-  if (!state) return [...add, ...rules, ...members.map((steps) => batch(steps))];
-  return [...rules, batch([deleteDevice(name), ...add, ...members.flat()])];
+  if (!state) return [...add, ...rules, ...members.map((member) => bounce([member], into(member)))];
+  return [...rules, bounce(members, [deleteDevice(name), ...add, ...members.flatMap(into)])];
 }
 
 const FAMILIES = ["-4", "-6"] as const;

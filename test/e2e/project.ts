@@ -71,6 +71,8 @@ export class Project {
       PULUMI_CONFIG_PASSPHRASE: "lab",
       PULUMI_SKIP_UPDATE_CHECK: "1",
       PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+      // The types of the examples are checked once, by tsc.
+      PULUMI_NODEJS_TRANSPILE_ONLY: "true",
       // Node need not compile Pulumi's modules again in each of some hundred runs.
       NODE_COMPILE_CACHE: join(process.cwd(), "node_modules/.cache/pulumi-hostnet/compiled"),
       NO_COLOR: "1",

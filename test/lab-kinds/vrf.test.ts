@@ -1,3 +1,5 @@
+import { bridge } from "../../provider/bridge";
+import { vlan } from "../../provider/vlan";
 import { vrf } from "../../provider/vrf";
 import type { Vrf, VrfFields } from "../../provider/vrf/args";
 import { startVm, type Vm } from "../lab/vm.ts";
@@ -187,6 +189,95 @@ test("a member's address that changes within its subnet takes no route along, ou
     /inet 10\.3\.0\.2\/24(?!.*10\.3\.0\.1).*10\.66\.0\.0\/16 via 10\.3\.0\.8.*10\.77\.0\.0\/16 via 10\.3\.0\.9/s,
   );
   expect(await host.sh("cat /proc/sys/net/ipv4/conf/e3/promote_secondaries")).toBe("0\n");
+}, 600_000);
+
+/** On e1: with a bit of everything, down, on another VLAN, loosely bound. */
+const VLANS = `
+  ip link add link e1 name e1.5 type vlan id 5
+  ip link add link e1 name e1.6 type vlan id 6
+  ip link add link e1 name e1.8 type vlan id 8 loose_binding on
+  ip link add link e1.5 name e1.5.7 type vlan id 7
+  for v in e1.5 e1.5.7 e1.6 e1.8; do ip link set dev $v up; done
+  ip addr add 10.5.0.1/24 dev e1.5
+  ip addr add 2001:db8:5::1/64 nodad dev e1.5
+  ip addr add 2001:db8:5::2/64 metric 70 dev e1.5
+  ip addr add 2001:db8:5::3/64 nodad preferred_lft 0 dev e1.5
+  ip addr add 2001:db8:5::4 peer 2001:db8:54::4/64 nodad noprefixroute dev e1.5
+  ip addr add 2001:db8:5::f/128 nodad dev e1.5
+  ip addr add 2001:db8:57::1/64 nodad dev e1.5.7
+  ip addr add 2001:db8:58::1/128 nodad dev e1.8
+  ip route add 10.55.0.0/16 via 10.5.0.9 dev e1.5 metric 7 mtu 1400 proto static
+  ip route add 10.56.0.0/16 dev e1.5 table 77
+  ip -6 route add 2001:db8:55::/48 via 2001:db8:57::9 dev e1.5.7 proto static
+  ip -6 route add 2001:db8:56::/48 via 2001:db8:5::9 dev e1.5 src 2001:db8:5::2 table 77 pref low
+  ip link set dev e1.6 down
+  ip addr add 2001:db8:56::1/64 nodad dev e1.6
+  while ip -6 addr show tentative | grep -q inet6; do sleep 0.1; done`;
+
+test("VLANs on top of a member, whoever made them, keep what they have while it is bounced", async () => {
+  const host = await world(VLANS);
+  const theirs = async () => {
+    const links = await Promise.all(
+      ["e1.5", "e1.5.7", "e1.6", "e1.8"].map((v) =>
+        host.sh(
+          `ip addr show dev ${v}; ip route show table all dev ${v}; ip -6 route show table all dev ${v}`,
+        ),
+      ),
+    );
+    return links.join("\n");
+  };
+  const [before, whole] = [await theirs(), await snapshot(host)];
+  expect(before).toContain("2001:db8:55::/48 via 2001:db8:57::9");
+  const vrfs = on(host);
+  const made = await vrfs.create("blue", { table: 100, interfaces: ["e1"] });
+  expect(await theirs()).toBe(before);
+  // One of them is a member too: what is its own moves with it, not back.
+  const both = await vrfs.update("blue", made, { table: 100, interfaces: ["e1", "e1.5"] });
+  const moved = await vrfs.update("blue", both, { table: 200, interfaces: ["e1", "e1.5"] });
+  expect(await host.sh("ip route show table 100 2>/dev/null || :; ip -6 route show table 100")).toBe("");
+  expect(await host.sh("ip route show table 200")).toContain("10.55.0.0/16 via 10.5.0.9 dev e1.5");
+  const less = await vrfs.update("blue", moved, { table: 200, interfaces: ["e1"] });
+  expect(await theirs()).toBe(before);
+  await vrfs.delete("blue", less);
+  expect(await snapshot(host)).toBe(whole);
+}, 600_000);
+
+test("a Bridge or Vlan that enters the VRF and leaves it again takes others' routes along, and what is on top keeps its own", async () => {
+  const host = await world("\n  ip link add name blue type vrf table 100; ip link set dev blue up");
+  const bridges = resources(bridge, host, host.name);
+  const vlans = resources(vlan, host, host.name);
+  const inside = {
+    addresses: ["10.6.0.1/24", "2001:db8:6::1/64"],
+    routes: [{ destination: "10.60.0.0/16", gateway: "10.6.0.7" }],
+  };
+  const lan = await bridges.create("lan", inside);
+  const v9 = await vlans.create("v9", { link: "e3", vlanId: 9, addresses: ["10.9.0.1/24"] });
+  await host.sh(`
+    ip link add link lan name lan.5 type vlan id 5; ip link set dev lan.5 up
+    ip addr add 2001:db8:65::1/64 nodad dev lan.5
+    ip route add 10.66.0.0/16 via 10.6.0.9 proto static
+    ip route add 10.67.0.0/16 dev lan table 77
+    ip route add 10.99.0.0/16 via 10.9.0.9 proto static
+    ip -6 route add 2001:db8:66::/48 via 2001:db8:6::9 dev lan
+    ip -6 route add 2001:db8:67::/48 via 2001:db8:65::9 dev lan.5
+    while ip -6 addr show tentative | grep -q inet6; do sleep 0.1; done`);
+  const before = await snapshot(host);
+  const routes = () =>
+    host.sh("ip route show table 100; ip -6 route show table 100; ip -6 route show dev lan.5");
+  const entered = await bridges.update("lan", lan, { ...inside, vrf: "blue" });
+  const entered9 = await vlans.update("v9", v9, {
+    addresses: ["10.9.0.1/24"],
+    link: "e3",
+    vlanId: 9,
+    vrf: "blue",
+  });
+  expect(await routes()).toMatch(
+    /10\.60\..*10\.66\.0\.0\/16 via 10\.6\.0\.9 .*10\.99\.0\.0\/16 via 10\.9\.0\.9 .*2001:db8:66::\/48 .*2001:db8:67::\/48/s,
+  );
+  expect(await host.sh("ip route show table 77")).toMatch(/10\.8\.0\.0.*10\.67\.0\.0\/16 dev lan/s);
+  await bridges.update("lan", entered, inside);
+  await vlans.update("v9", entered9, { addresses: ["10.9.0.1/24"], link: "e3", vlanId: 9 });
+  expect(await snapshot(host)).toBe(before);
 }, 600_000);
 
 test("packets pass once the rule is there, which the kernel never brings again", async () => {

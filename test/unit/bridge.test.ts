@@ -135,11 +135,15 @@ test("the way back of another VRF leads to the former one, with its routes", () 
     const words = argv.join(" ");
     if (words.endsWith("addr show dev br0")) return link("br0", inRed);
     if (words.endsWith("addr show dev blue")) return blue;
+    if (words.includes("table all dev br0"))
+      return said("10.5.0.0/16 via 192.168.2.5 table 100 proto 4\nipv6\n");
     return words.includes("-4 route") ? said([route]) : said("[]");
   });
   const seen = bridge.parse(answers, after, last);
   expect(text(bridge.ensure(after, seen, last))).toEqual([
-    "ip link set dev br0 master blue",
+    "bounce br0",
+    "  link set dev br0 master blue",
+    'ip -4 route add 10.5.0.0/16 via 192.168.2.5 proto 4 table 200 dev br0 | unless sh -c ip "$@" | grep -q . sh -4 route show table 200 exact 10.5.0.0/16 metric 0',
     "ip -4 route add 10.0.0.0/8 via 192.168.2.9 dev br0 table 200 proto 210",
   ]);
   const undo = bridge.ensure(
@@ -148,7 +152,9 @@ test("the way back of another VRF leads to the former one, with its routes", () 
     { desired: after, former: seen },
   );
   expect(text(undo)).toEqual([
-    "ip link set dev br0 master red",
+    "bounce br0",
+    "  link set dev br0 master red",
+    "ip -4 route replace 10.5.0.0/16 via 192.168.2.5 table 100 proto 4 dev br0",
     "ip -4 route add 10.0.0.0/8 via 192.168.2.9 dev br0 table 100 proto 210",
   ]);
 });

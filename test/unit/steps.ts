@@ -1,3 +1,4 @@
+import { bounce } from "../../provider/formats/bounce";
 import type { Kind, Problem, Result, Step } from "../../provider/kind";
 import { parseFields } from "../../provider/schema";
 
@@ -8,10 +9,14 @@ export const said = (stdout: string | object): Result => ({
 });
 export const failed = (code: number, stderr: string): Result => ({ code, stdout: "", stderr });
 
+const BOUNCE = bounce([], []).argv[2]!;
+/** The script by its name. */
+const told = (argv: readonly string[]): string => argv.join(" ").replace(`sh -c ${BOUNCE} sh`, "bounce");
+
 /** One line a step, with what it reads below it, and what it waits for. */
 export const text = (steps: readonly Step[]): string[] =>
   steps.flatMap(({ argv, stdin, unless, released }) => [
-    `${argv.join(" ")}${unless ? ` | unless ${unless.join(" ")}` : ""}${released ? ` | released ${released}` : ""}`,
+    `${told(argv)}${unless ? ` | unless ${unless.join(" ")}` : ""}${released ? ` | released ${released}` : ""}`,
     ...(stdin ?? "")
       .split("\n")
       .filter((line) => line !== "")

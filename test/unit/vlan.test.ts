@@ -174,6 +174,12 @@ test("update-in-place", () => {
   ]);
 });
 
+/** To the table that it has from then on, unless the place is taken there. */
+const OTHERS_MOVED = [
+  "ip -4 route replace 10.8.0.0/16 via 10.1.0.8 table 77 proto 4 dev v10",
+  'ip -6 route add ::/0 via fe80::9 proto 3 metric 1024 pref medium dev v10 | unless sh -c ip "$@" | grep -q . sh -6 route show table 254 exact ::/0 metric 1024',
+];
+
 test("update-in-place: out of its VRF, and back again where the change fails", () => {
   const { vrf: _, ...out } = FULL;
   const before = look(INSIDE, out, last(FULL));
@@ -182,14 +188,19 @@ test("update-in-place: out of its VRF, and back again where the change fails", (
     "ip -6 addr replace 2001:db8:1::7/64 nodad dev v10",
   ];
   expect(text(vlan.ensure(desired(out), before, last(FULL)))).toEqual([
-    "ip link set dev v10 nomaster",
+    "bounce v10",
+    "  link set dev v10 nomaster",
     ...moved,
+    ...OTHERS_MOVED,
     "ip -4 route add 10.9.0.0/16 via 10.1.0.9 dev v10 table 254 proto 210",
   ]);
   const reached = { state: desired(out), facts: before.facts };
   expect(text(vlan.ensure(before.state!, reached, { desired: desired(out), former: before }))).toEqual([
-    "ip link set dev v10 master blue",
+    "bounce v10",
+    "  link set dev v10 master blue",
     ...moved,
+    "ip -4 route replace 10.8.0.0/16 via 10.1.0.8 table 77 proto 4 dev v10",
+    "ip -6 route replace ::/0 via fe80::9 table 100 proto 3 metric 1024 pref medium dev v10",
     "ip -4 route add 10.9.0.0/16 via 10.1.0.9 dev v10 table 100 proto 210",
   ]);
 });
@@ -198,8 +209,10 @@ test("update-in-place: an IPv6 address that leaves goes before the bounce, after
   const { vrf: _, routes: __, ...out } = FULL;
   expect(ensure({ ...out, addresses: ["10.1.0.1/24"] }, INSIDE, last(FULL))).toEqual([
     "ip -6 addr del 2001:db8:1::1/64 dev v10",
-    "ip link set dev v10 nomaster",
+    "bounce v10",
+    "  link set dev v10 nomaster",
     "ip -6 addr replace 2001:db8:1::7/64 nodad dev v10",
+    ...OTHERS_MOVED,
   ]);
 });
 
