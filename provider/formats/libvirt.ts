@@ -52,11 +52,12 @@ export function found({ code, stdout, stderr }: Result, absent: RegExp, uri?: st
 
 function unanswered(said: string, uri = DEFAULT_URI): string {
   const lines = said.split("\n").map((line) => line.replace(/^error: /, ""));
+  // Not by who we are: a session is always root's.
+  if (/authentication|Permission denied|access denied/i.test(said))
+    return `libvirt at ${uri} refuses virsh: ${lines.join(": ")}. It runs as root already: see auth_unix_rw and access_drivers of that daemon (/etc/libvirt/libvirtd.conf), and AppArmor or SELinux`;
   const hint = /No such file or directory|Connection refused/.test(said)
     ? ". Is libvirt installed and its socket unit enabled there? Where its daemons are separate, uri may have to name another one"
-    : /authentication|Permission denied|polkit|access denied/i.test(said)
-      ? ". Log in as root, or with ssh: { sudo: true }"
-      : "";
+    : "";
   return `libvirt at ${uri} does not answer: ${lines.join(": ")}${hint}`;
 }
 

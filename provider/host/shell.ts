@@ -6,8 +6,9 @@ export const quote = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 export const command = (argv: readonly string[]): string => argv.map(quote).join(" ");
 
+/** A function; sh takes none without a command. */
 export const block = (name: string, body: readonly string[]): string =>
-  `${name}() {\n${body.map((line) => `  ${line}\n`).join("")}}\n`;
+  `${name}() {\n${(body.length > 0 ? body : [":"]).map((line) => `  ${line}\n`).join("")}}\n`;
 
 /** A step is left out where its probe succeeds, or while somebody else claims what it undoes. */
 export function guarded(step: Step, run: string): string {

@@ -197,7 +197,7 @@ END`,
     machine: true,
     world: "virsh -q nwfilter-list | wc -l > /run/lab/filters",
     create: `const inner = new NwFilter("inner", { ...host, entries: [{ action: "return", direction: "out", mac: { srcmacaddr: "$MAC" } }] });
-      new NwFilter("guests", { ...host, entries: [{ filter: "clean-traffic", parameters: { IP: ["10.0.0.5", "10.0.0.6"] } },
+      new NwFilter("guests", { ...host, uri: "nwfilter:///system", entries: [{ filter: "clean-traffic", parameters: { IP: ["10.0.0.5", "10.0.0.6"] } },
         { filter: inner.name }, { action: "accept", direction: "in", tcp: { dstportstart: 22, comment: "it's \\"<ssh>\\" & more" } }] });`,
     created: `virsh nwfilter-dumpxml guests > /run/lab/guests.xml
       grep -q "<tcp dstportstart='22' comment='it&apos;s &quot;&lt;ssh&gt;&quot; &amp; more'/>" /run/lab/guests.xml
@@ -205,7 +205,7 @@ END`,
       grep -q "<filterref filter='inner'/>" /run/lab/guests.xml
       grep -q '<uuid>' /run/lab/guests.xml; virsh nwfilter-dumpxml inner | grep -q 'MAC'`,
     update: `const inner = new NwFilter("inner", { ...host, entries: [{ action: "return", direction: "out", mac: { srcmacaddr: "$MAC" } }] });
-      new NwFilter("guests", { ...host, xml: "<filter name='guests' chain='ipv4'><filterref filter='" + "inner'/><rule action='drop' direction='out' priority='200'>" +
+      new NwFilter("guests", { ...host, uri: "nwfilter:///system", xml: "<filter name='guests' chain='ipv4'><filterref filter='" + "inner'/><rule action='drop' direction='out' priority='200'>" +
         "<ip match='no' dstipaddr='$GATEWAYIP' dstipmask='255.255.255.0'/></rule></filter>" });`,
     updated: `virsh nwfilter-dumpxml guests > /run/lab/now.xml
       grep -q "<filter name='guests' chain='ipv4' priority='-700'>" /run/lab/now.xml

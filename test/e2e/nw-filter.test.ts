@@ -62,10 +62,43 @@ async function more(): Promise<number> {
   return since;
 }
 
-const filter = (...entries: string[]): string =>
-  `const f = new NwFilter("held", { ...host, entries: [{ filter: "no-mac-spoofing" }, ${entries.join(", ")}] });`;
+/** A filter, and one that it refers to. */
+const filters = (child: string[] = [], ...entries: string[]): string =>
+  `const child = new NwFilter("child", { ...host, entries: [${child.join(", ")}] });
+const f = new NwFilter("held", { ...host, entries: [{ filter: "no-mac-spoofing" }, { filter: child.name }, ${entries.join(", ")}] });`;
 const binding = (fields: string): string =>
   `new NwFilterBinding("b", { ...host, portDev: "tap1", macAddress: "52:54:00:00:00:31", filter: f.name, ${fields} });`;
+/** What libvirt's own log says that it was asked to change, and how often the kernel saw it build the rules of tap1. */
+async function watched(act: () => Promise<unknown>): Promise<{ calls: string[]; built: number }> {
+  await vm.sh(`systemctl start libvirtd-admin.socket
+set_log() { LC_ALL=C.UTF-8 virt-admin -q -c libvirtd:///system daemon-log-$1 "$2"; }
+rm -f /run/lab/calls; set_log outputs 1:file:/run/lab/calls; set_log filters 1:libvirt.nwfilter
+nft monitor new chains >/run/lab/chains 2>&1 </dev/null & echo $! >/run/lab/monitor.pid`);
+  await act().finally(() => vm.sh("kill $(cat /run/lab/monitor.pid)"));
+  const [log, chains] = (await vm.sh("cat /run/lab/calls; echo ----; cat /run/lab/chains")).split("----\n");
+  return {
+    calls: callsIn(log!),
+    // Under this name, which becomes libvirt-I-tap1 when all rules are there.
+    built: chains!.split("\n").filter((line) => /create chain bridge nat libvirt-J-tap1/.test(line)).length,
+  };
+}
+
+const CHANGES: Readonly<Record<string, string>> = {
+  DefineXML: "define",
+  Undefine: "undefine",
+  BindingCreateXML: "bind",
+  BindingDelete: "unbind",
+};
+function callsIn(log: string): string[] {
+  let name: string | undefined;
+  return log.split(/\n(?=\d{4}-)/).flatMap((entry) => {
+    // virsh looks up by name what it then takes away by a handle.
+    name = /(?:<filter |<portdev |, )name='?([\w-]+)/.exec(entry)?.[1] ?? name;
+    const change = CHANGES[/ virNWFilter(\w+):/.exec(entry)?.[1] ?? ""];
+    return change ? [`${change} ${name}`] : [];
+  });
+}
+
 const rarp = '{ action: "drop", direction: "in", mac: { protocolid: "rarp" } }';
 
 test("held", async () => {
@@ -80,51 +113,67 @@ test("held", async () => {
     (_, n) =>
       `new NwFilter("other${n}", { ...host, entries: [{ filter: "clean-traffic", parameters: { A: "${n}" } }] });`,
   );
-  project.program(program(vm, filter(), binding(""), ...others));
-  await project.up();
+  // The child is late, so that what does not wait for it is there before it.
+  const late = "...host, name: new Promise((known) => setTimeout(known, 3000, 'child'))";
+  project.program(program(vm, filters().replace("...host", late), binding(""), ...others));
+  const created = await watched(() => project.up());
   await more();
-  await prove("with the filter nothing does; three filters and a binding were one connection", async () => {
+  await prove("with the filter nothing does; four filters and a binding were one connection", async () => {
     const [seen, came] = [await more(), (await logins(vm)) - before];
     must(seen === 0, `${seen} frames`);
     must(came === 1, `${came} logins`);
     return "0 frames, 1 login";
   });
-  const uuid = async () => /<uuid>(.*)<\/uuid>/.exec(await virsh("nwfilter-dumpxml held"))![1]!;
+  await prove("what is referred to is there before what refers to it", () => {
+    const calls = created.calls.filter((call) => !/other/.test(call));
+    const wanted = ["define child", "define held", "define hostnet-tap1", "bind tap1"];
+    must(calls.join() === wanted.join(), created.calls.join(", "));
+    return calls.join(", ");
+  });
+  const uuid = async () => /<uuid>(.*)<\/uuid>/.exec(await virsh("nwfilter-dumpxml child"))![1]!;
   const first = await uuid();
   await prove(
-    "T12 the filter is redefined, then the binding's parameters and MAC address change: no frame slips through",
+    "T12 a child that changes is defined once, nothing else is; the rules of its port are built once; no frame slips through",
     async () => {
-      project.program(program(vm, filter(rarp), binding("")));
-      await project.up();
+      project.program(program(vm, filters([rarp]), binding(""), ...others));
+      const { calls, built } = await watched(() => project.up());
+      must(calls.join() === "define child" && built === 1, `${calls.join(", ")}; built ${built} times`);
       must((await uuid()) === first, "another UUID");
-      project.program(
-        program(vm, filter(rarp), binding('parameters: { IP: "10.0.0.5" }').replace("0:31", "0:35")),
-      );
-      await project.up();
-      must(
-        /52:54:00:00:00:35/.test(await vm.sh("ebtables-save -t nat | grep I-tap1-mac")),
-        "the old MAC address",
-      );
+      const rules = await vm.sh("ebtables-save -t nat | grep -- '-A libvirt-O-tap1'");
+      must(/0x8035|RARP/.test(rules), rules);
       const seen = await more();
       must(seen === 0, `${seen} frames`);
-      return "0 frames";
+      return `${calls.join(", ")}; built ${built} time; 0 frames`;
     },
   );
+  await prove("T12 the binding's parameters and MAC address change: no frame slips through", async () => {
+    project.program(
+      program(vm, filters([rarp]), binding('parameters: { IP: "10.0.0.5" }').replace("0:31", "0:35")),
+    );
+    await project.up();
+    must(
+      /52:54:00:00:00:35/.test(await vm.sh("ebtables-save -t nat | grep I-tap1-mac")),
+      "the old MAC address",
+    );
+    const seen = await more();
+    must(seen === 0, `${seen} frames`);
+    return "0 frames";
+  });
   await prove(
     "a redefinition that libvirt refuses fails, names why, and leaves the old one in force",
     async () => {
-      const old = await virsh("nwfilter-dumpxml held");
+      const old = await virsh("nwfilter-dumpxml child");
       project.program(
         program(
           vm,
-          filter(rarp, '{ filter: "nowhere" }'),
+          filters([rarp, '{ filter: "nowhere" }']),
           binding('parameters: { IP: "10.0.0.5" }').replace("0:31", "0:35"),
         ),
       );
       const output = await project.fails();
       must(/libvirt refuses the filter: .*'nowhere' is missing/.test(output), output);
       must(/Everything is as it was before/.test(output), output);
-      must((await virsh("nwfilter-dumpxml held")) === old, "it is another one");
+      must((await virsh("nwfilter-dumpxml child")) === old, "it is another one");
       const seen = await more();
       must(seen === 0, `${seen} frames`);
       return "'nowhere' is missing; the same definition, 0 frames";
@@ -142,33 +191,75 @@ virsh -q nwfilter-binding-create /run/b.xml`);
     await virsh("nwfilter-binding-delete tap2");
     return "tap2";
   });
+  await prove("what is not ours is refused; so is a port that is not there", async () => {
+    project.program(
+      program(
+        vm,
+        filters([rarp]),
+        'new NwFilter("clean-traffic", { ...host, entries: [] });',
+        'new NwFilterBinding("b", { ...host, portDev: "tap9", macAddress: "52:54:00:00:00:39", filter: "no-mac-spoofing" });',
+      ),
+    );
+    const output = await project.fails();
+    must(/"clean-traffic".*it exists on the host and is not ours/.test(output), output);
+    must(/portDev: tap9 does not exist on the host/.test(output), output);
+    return "two errors";
+  });
+  const refused = (output: string): string => {
+    const errors = [...output.matchAll(/^ +error: (?!update failed)(.*)/gm)].map(([, error]) => error!);
+    must(errors.length === 1, output);
+    return errors[0]!;
+  };
+  const filterDaemon = 'host.uri = "nwfilter:///system";';
   await prove(
-    "what is not ours is refused; so is a port that is not there, and a libvirt that is not",
+    "where only the daemon for filters listens, the default uri is one error, and that of the daemon works",
     async () => {
-      project.program(
-        program(
-          vm,
-          filter(rarp),
-          'new NwFilter("clean-traffic", { ...host, entries: [] });',
-          'new NwFilterBinding("b", { ...host, portDev: "tap9", macAddress: "52:54:00:00:00:39", filter: "no-mac-spoofing" });',
+      // virsh goes by the sockets that are there. Behind this one is libvirtd all the same: Debian 12 has no other.
+      await vm.sh("cd /run/libvirt; mv libvirt-sock virtnwfilterd-sock");
+      project.program(program(vm, filters()));
+      const error = refused(await project.fails());
+      must(
+        /NwFilter "child" on .*: libvirt at qemu:\/\/\/system does not answer: .*uri may have to name/.test(
+          error,
         ),
+        error,
       );
-      const output = await project.fails();
-      must(/"clean-traffic".*it exists on the host and is not ours/.test(output), output);
-      must(/portDev: tap9 does not exist on the host/.test(output), output);
-      await vm.sh("systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd");
-      const stopped = await project.fails("refresh", "--yes", "--skip-preview");
-      must(/libvirt at qemu:\/\/\/system does not answer: .*Is libvirt installed/.test(stopped), stopped);
-      await vm.sh("systemctl start libvirtd.socket");
-      return "three errors";
+      project.program(program(vm, filterDaemon, filters(), binding("")));
+      await project.up();
+      await vm.sh("cd /run/libvirt; mv virtnwfilterd-sock libvirt-sock");
+      await virsh("nwfilter-binding-dumpxml tap1");
+      return error;
     },
   );
-  await prove("destroyed, no filter of ours is left", async () => {
-    await project.destroy();
+  await prove("whom libvirt or the host does not let in is told so", async () => {
+    const restart =
+      "systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd; systemctl start libvirtd.socket";
+    await vm.sh(`cp /etc/libvirt/libvirtd.conf /run/lab
+echo 'auth_unix_rw = "sasl"' >>/etc/libvirt/libvirtd.conf; ${restart}`);
+    project.program(program(vm, filterDaemon, filters([rarp]), binding("")));
+    const byLibvirt = refused(await project.fails());
+    await vm.sh(`cp /run/lab/libvirtd.conf /etc/libvirt; ${restart}`);
+    must(
+      /NwFilter "child" on root@.*: libvirt at nwfilter:\/\/\/system refuses virsh: .*authentication failed.*auth_unix_rw/.test(
+        byLibvirt,
+      ),
+      byLibvirt,
+    );
+    project.program(
+      program(vm, 'host.connection.user = "plain";', filterDaemon, filters([rarp]), binding("")),
+    );
+    const byHost = refused(await project.fails());
+    must(/NwFilter "child" on plain@.*: the user is not root .*: log in as root/.test(byHost), byHost);
+    return `${byLibvirt}\n           ${byHost}`;
+  });
+  await prove("destroyed, in the opposite order, no filter of ours is left", async () => {
+    const { calls } = await watched(() => project.destroy());
+    const wanted = ["unbind tap1", "undefine hostnet-tap1", "undefine held", "undefine child"];
+    must(calls.join() === wanted.join(), calls.join(", "));
     const left = `${await virsh("nwfilter-binding-list")}${await virsh("nwfilter-list")}`;
-    must(!/held|other[0-9]|hostnet|tap/.test(left), left);
+    must(!/held|child|other[0-9]|hostnet|tap/.test(left), left);
     const seen = await more();
     must(seen > 0, "nothing arrives");
-    return `${seen} frames arrive again`;
+    return `${calls.join(", ")}; ${seen} frames arrive again`;
   });
 });

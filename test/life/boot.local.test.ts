@@ -125,6 +125,14 @@ test("all of it comes back, as it was, and what was not ours does not", async ()
   expect(host.sh("ls -A /etc/hostnet")).toBe("");
 }, 120_000);
 
+test("a setting that was as declared already, so that there is nothing to give back, is set at a boot too", async () => {
+  host.sh("echo 1 >/proc/sys/net/ipv4/ip_forward");
+  await resources(sysctl, host, "h").create("forwarding", { settings: { "net.ipv4.ip_forward": 1 } });
+  host.sh(`${BOOT}; sed -i 's/-lt 60/-lt 2/' /etc/hostnet/boot`);
+  expect(await boot("links")).toBe("code 0\n");
+  expect(host.sh("cat /proc/sys/net/ipv4/ip_forward")).toBe("1\n");
+}, 60_000);
+
 test("a boot before the confirmation ends in the former state", async () => {
   await everything();
   const tables = resources(nftTable, host, "h");

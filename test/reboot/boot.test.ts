@@ -1,7 +1,17 @@
 // What was declared survives a reboot of the host, and restarts of what it shares the host with.
 
-import { newProject, program, settled, startVm, type Vm, verify } from "../e2e/lab.ts";
+import {
+  exampleProject,
+  newProject,
+  newStack,
+  program,
+  settled,
+  startVm,
+  type Vm,
+  verify,
+} from "../e2e/lab.ts";
 import type { Project } from "../e2e/project.ts";
+import { exactly, FILTERS, startGuests } from "../lab/ftp.ts";
 import { differences, type Snapshot, unnumbered } from "../lab/snapshot.ts";
 
 jest.setTimeout(1_200_000);
@@ -148,4 +158,30 @@ test("a port that a filter or a table is bound to is closed after a reboot, unti
     vm,
     'no "virsh -q nwfilter-binding-dumpxml tap-l"; no "nft list table bridge hostnet-closed-tap-l"; [ ! -e /etc/hostnet ]',
   );
+});
+
+test("examples/ftp-filter after a reboot: FTP passes with no further up, and the rest is dropped", async () => {
+  const ftp = exampleProject("ftp-filter");
+  try {
+    await startGuests(vm);
+    await newStack(vm, ftp);
+    await ftp.up();
+    await exactly(vm, FILTERS.passive);
+    await vm.reboot();
+    await verify(
+      vm,
+      `nft list table bridge hostnet-closed-tap-ftp; nft list table ip ftp-helper | grep -q 'ct helper set "ftp"'
+       [ -d /sys/module/nf_conntrack_ftp ]; [ $(cat /proc/sys/net/bridge/bridge-nf-call-iptables) = 1 ]`,
+    );
+    await startGuests(vm);
+    // libvirt builds the rules with a process for each, some two hundred.
+    await vm.sh("while nft list table bridge hostnet-closed-tap-ftp >/dev/null 2>&1; do sleep 0.5; done", {
+      timeout: 300,
+    });
+    await exactly(vm, FILTERS.passive);
+    await ftp.refresh();
+    expect((await ftp.preview()).filter(({ op }) => op !== "same")).toEqual([]);
+  } finally {
+    ftp.close();
+  }
 });
