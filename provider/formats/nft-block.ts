@@ -128,7 +128,7 @@ function expand(tokens: Token[]): Token[] {
 }
 
 const substitute = (text: string, defined: ReadonlyMap<string, string>): string =>
-  text.replace(/\$([A-Za-z_][A-Za-z0-9_]*)/g, (whole, name: string) => defined.get(name) ?? whole);
+  text.replace(VARIABLE, (whole, name: string) => defined.get(name) ?? whole);
 
 const CHAIN_HEAD = /^(type \S+ hook .*|policy (accept|drop)|comment "[^"]*"|flags offload|devices? .*)$/;
 
@@ -170,5 +170,7 @@ export function printElement(key: string, rest: string, isMap: boolean): string 
   if (rest === "") return key;
   if (!isMap) return `${key} ${rest}`;
   const { attributes } = divide(rest, true);
+/** As far as nft reads a name: `$net/24` is the variable "net/24". */
+export const VARIABLE = /\$([A-Za-z_.][A-Za-z0-9/_.-]*)/g;
   return attributes === "" ? `${key} : ${rest}` : `${key} ${rest}`;
 }
