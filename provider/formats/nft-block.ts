@@ -21,6 +21,8 @@ interface Passage {
   readonly rules: readonly number[];
   readonly start: number;
   readonly end: number;
+  /** Where it is declared once more. The block holds what all of them say. */
+  readonly again?: readonly Passage[];
 }
 
 export interface Body {
@@ -85,7 +87,48 @@ export function parseBody(text: string): Body {
       at = end - 1;
     }
   }
-  return { statements: statements.filter((s) => !s.startsWith("define ")), passages, tables };
+  return {
+    statements: statements.filter((s) => !s.startsWith("define ")),
+    passages: together(passages),
+    tables,
+  };
+}
+
+/** nft adds what is declared once more to what is there: files that are put together of several do so. */
+function together(passages: readonly Passage[]): Passage[] {
+  const found = new Map<string, Passage>();
+  for (const more of passages) {
+    const key = keyOf(more.block);
+    const first = found.get(key);
+    found.set(
+      key,
+      first
+        ? {
+            ...first,
+            block: both(first.block, more.block),
+            rules: [...first.rules, ...more.rules],
+            again: [...(first.again ?? []), more],
+          }
+        : more,
+    );
+  }
+  return [...found.values()];
+}
+
+/** Of a head, the first word counts, but of policies the last: so does nft. */
+function both(first: Block, more: Block): Block {
+  const isPolicy = (line: string) => first.kind === "chain" && line.startsWith("policy ");
+  const policy = more.head.find(isPolicy);
+  const rules = [...(first.rules ?? []), ...(more.rules ?? [])];
+  const elements = Object.entries({ ...first.elements, ...more.elements });
+  return {
+    ...first,
+    head: policy === undefined ? first.head : [...first.head.filter((line) => !isPolicy(line)), policy],
+    ...(first.rules && { rules }),
+    ...((first.elements ?? more.elements) && {
+      elements: Object.fromEntries(elements.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))),
+    }),
+  };
 }
 
 /** At the mark, or the brace of what is around, that ends the statement. */
@@ -127,6 +170,8 @@ function expand(tokens: Token[]): Token[] {
   );
 }
 
+/** As far as nft reads a name: `$net/24` is the variable "net/24". */
+export const VARIABLE = /\$([A-Za-z_.][A-Za-z0-9/_.-]*)/g;
 const substitute = (text: string, defined: ReadonlyMap<string, string>): string =>
   text.replace(VARIABLE, (whole, name: string) => defined.get(name) ?? whole);
 
@@ -170,7 +215,5 @@ export function printElement(key: string, rest: string, isMap: boolean): string 
   if (rest === "") return key;
   if (!isMap) return `${key} ${rest}`;
   const { attributes } = divide(rest, true);
-/** As far as nft reads a name: `$net/24` is the variable "net/24". */
-export const VARIABLE = /\$([A-Za-z_.][A-Za-z0-9/_.-]*)/g;
   return attributes === "" ? `${key} : ${rest}` : `${key} ${rest}`;
 }

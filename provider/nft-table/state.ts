@@ -55,12 +55,16 @@ function asText(
   const end = tables.findLast((t) => t.end !== undefined)?.end;
   const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
   let out =
-    end === undefined ? (text ?? "") : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
-  for (const { block, start, end } of [...passages].reverse()) {
+    end === undefined || more.length === 0
+      ? (text ?? "")
+      : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
+  const edits = passages.flatMap(({ block, start, end, again = [] }) => {
     const now = found.get(keyOf(block));
-    if (now && same(now, block)) continue;
-    out = out.slice(0, start) + (now ? print(now) : "") + out.slice(end);
-  }
+    if (now && same(now, block)) return [];
+    return [{ start, end, now: now ? print(now) : "" }, ...again.map((more) => ({ ...more, now: "" }))];
+  });
+  for (const { start, end, now } of edits.sort((a, b) => b.start - a.start))
+    out = out.slice(0, start) + now + out.slice(end);
   if (other) out = out.replace(/^comment "[^"]*";?/m, "");
   return [out.trim(), ...(end === undefined ? more : [])].filter((part) => part !== "").join("\n");
 }

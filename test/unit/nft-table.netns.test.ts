@@ -475,6 +475,49 @@ test("a run that was cut is run again without a baseline, and ends in the same p
   expect(shown(d)).toEqual(was);
 });
 
+test("what drifts in a chain that the text declares twice is seen, and mended", () => {
+  const d = desired({
+    family: "inet",
+    name: "fw",
+    text: `table inet fw {
+      chain input { type filter hook input priority filter; iif "lo" accept; }
+    }
+    table inet fw {
+      chain input { tcp dport 22 accept; }
+      chain other { drop; }
+
+    }`,
+  });
+  const last = ns.apply(d);
+  settled(d, last);
+  expect(ns.look(d, last).state).toEqual(d);
+  ns.load("add rule inet fw input tcp dport 23 accept; flush chain inet fw other");
+  const now = ns.look(d, last);
+  expect(drift(d, last, now)).toContainEqual(expect.stringMatching(/^text: tcp dport 23 accept is there$/));
+  // What is there, in one place, is what a program could say.
+  const found = desired(now.state as never);
+  expect(found.text!.match(/chain input/g)).toHaveLength(1);
+  ns.steps(nftTable.ensure(d, now, last));
+  settled(d, last);
+});
+
+test("a set that a rule wrote without its flag goes with its rule, whichever came first", () => {
+  const set = { type: "ipv4_addr", flags: ["timeout"], size: 100 } as const;
+  const writes = ["tcp dport 1 add @seen { ip saddr timeout 1h }"];
+  const table = (fields: object) => desired({ family: "inet", name: "fw", ...fields } as never);
+  const [both, alone, none] = [
+    table({ chains: { c: { rules: writes } }, sets: { seen: { ...set, flags: [...set.flags] } } }),
+    table({ chains: { c: {} }, sets: { seen: { ...set, flags: [...set.flags] } } }),
+    table({ chains: { c: {} } }),
+  ];
+  const bare = fresh(none);
+  becomes(both, ns.apply(both), none, bare);
+  ns.flush();
+  const later = ns.apply(both, ns.apply(alone));
+  settled(none, ns.apply(none, later));
+  expect(shown(none)).toEqual(bare);
+});
+
 describe("sets with a resource of their own live in the same table", () => {
   const d = desired({
     family: "inet",
