@@ -51,18 +51,17 @@ function asText(
 ): string | undefined {
   if (text === undefined && added.length === 0 && !other?.comment) return undefined;
   const print = (block: Block): string => printBlock(block).replace(/^\t/gm, "");
-  // Where the file has braces around the table, inside of them.
-  const end = tables.findLast((t) => t.end !== undefined)?.end;
-  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
-  let out =
-    end === undefined || more.length === 0
-      ? (text ?? "")
-      : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
   const edits = passages.flatMap(({ block, start, end, again = [] }) => {
     const now = found.get(keyOf(block));
     if (now && same(now, block)) return [];
     return [{ start, end, now: now ? print(now) : "" }, ...again.map((more) => ({ ...more, now: "" }))];
   });
+  if (edits.length === 0 && added.length === 0 && !other) return text;
+  // Where the file has braces around the table, inside of them.
+  const end = tables.findLast((t) => t.end !== undefined)?.end;
+  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
+  let out =
+    end === undefined ? (text ?? "") : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
   for (const { start, end, now } of edits.sort((a, b) => b.start - a.start))
     out = out.slice(0, start) + now + out.slice(end);
   if (other) out = out.replace(/^comment "[^"]*";?/m, "");

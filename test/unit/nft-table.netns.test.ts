@@ -501,6 +501,27 @@ test("what drifts in a chain that the text declares twice is seen, and mended", 
   settled(d, last);
 });
 
+test("a prefix within another that auto-merge made one with it is there, until that one goes", () => {
+  const list = (...elements: string[]) =>
+    desired({
+      family: "inet",
+      name: "fw",
+      sets: { nets: { type: "ipv4_addr", flags: ["interval"], autoMerge: true, elements } },
+    });
+  const [d, inner] = [list("10.0.0.0/8", "10.1.0.0/16", "172.16.0.1"), list("10.1.0.0/16")];
+  const alone = fresh(inner);
+  const last = ns.apply(d);
+  settled(d, last);
+  expect(ns.look(d, last).state).toEqual(d);
+  ns.load("flush set inet fw nets; add element inet fw nets { 172.16.0.1 }");
+  expect(drift(d, last)).toEqual([
+    expect.stringMatching(/^sets\.nets\.elements\.10\.0\.0\.0\/8: +is missing$/),
+  ]);
+  ns.steps(nftTable.ensure(d, ns.look(d, last), last));
+  settled(d, last);
+  becomes(d, last, inner, alone);
+});
+
 test("a set that a rule wrote without its flag goes with its rule, whichever came first", () => {
   const set = { type: "ipv4_addr", flags: ["timeout"], size: 100 } as const;
   const writes = ["tcp dport 1 add @seen { ip saddr timeout 1h }"];
