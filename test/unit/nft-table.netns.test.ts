@@ -522,6 +522,27 @@ test("a prefix within another that auto-merge made one with it is there, until t
   becomes(d, last, inner, alone);
 });
 
+test("what stays within or around a prefix that goes from an auto-merged set with timeouts stays", () => {
+  const list = (...elements: string[]) =>
+    desired({
+      family: "inet",
+      name: "fw",
+      sets: { nets: { type: "ipv4_addr", flags: ["interval", "timeout"], autoMerge: true, elements } },
+    });
+  const all = [
+    list("10.0.0.0/8", "10.1.0.0/16", "10.2.0.1", "11.0.0.0/8"),
+    list("10.1.0.0/16", "10.2.0.1", "12.0.0.0/8"),
+    list("10.0.0.0/8", "12.1.0.0 - 12.2.255.255"),
+  ];
+  const alone = all.map(fresh);
+  for (const [n, from] of all.entries()) {
+    for (const [m, to] of all.entries()) {
+      if (n !== m) becomes(from, ns.apply(from), to, alone[m]!);
+      ns.flush();
+    }
+  }
+});
+
 test("a set that a rule wrote without its flag goes with its rule, whichever came first", () => {
   const set = { type: "ipv4_addr", flags: ["timeout"], size: 100 } as const;
   const writes = ["tcp dport 1 add @seen { ip saddr timeout 1h }"];
