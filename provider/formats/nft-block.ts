@@ -28,6 +28,8 @@ interface Passage {
 export interface Body {
   /** What stands outside of blocks: the table's comment, its flags. */
   readonly statements: readonly string[];
+  /** Where the table's comment stands. */
+  readonly comments: readonly { readonly start: number; readonly end: number }[];
   readonly passages: readonly Passage[];
   /** Tables that the text names, as "inet fw"; of those with braces around the blocks, where they end. */
   readonly tables: readonly { readonly table: string; readonly end?: number }[];
@@ -49,6 +51,7 @@ const HEADER =
 export function parseBody(text: string): Body {
   const tokens = expand(tokenize(text));
   const statements: string[] = [];
+  const comments: { start: number; end: number }[] = [];
   const passages: Passage[] = [];
   const tables: { table: string; end?: number }[] = [];
   /** Where the braces around a table close. */
@@ -84,11 +87,13 @@ export function parseBody(text: string): Body {
       const opening = passages.length === 0 ? OPENING.exec(said) : null;
       if (opening?.[1]) tables.push({ table: withFamily(opening[1]) });
       if (!opening) statements.push(said);
+      if (said.startsWith("comment ")) comments.push({ start: tokens[at]!.start, end: tokens[end - 1]!.end });
       at = end - 1;
     }
   }
   return {
     statements: statements.filter((s) => !s.startsWith("define ")),
+    comments,
     passages: together(passages),
     tables,
   };

@@ -475,6 +475,23 @@ test("a run that was cut is run again without a baseline, and ends in the same p
   expect(shown(d)).toEqual(was);
 });
 
+test.each([
+  'table inet fw {\n\tcomment "ours"\n\tset s {\n\t\ttype ipv4_addr\ncomment "a set"\n\t}\n}',
+  'table inet fw { comment "ours"; set s { type ipv4_addr; comment "a set"; }; }',
+  'comment "ours"\nset s { type ipv4_addr; comment "a set"; }',
+])("another comment of the table is seen where the text has it, and mended: %j", (text) => {
+  const d = desired({ family: "inet", name: "fw", text });
+  const last = ns.apply(d);
+  const was = shown(d);
+  ns.flush();
+  ns.load('table inet fw { comment "theirs"; set s { type ipv4_addr; comment "a set"; }; }');
+  const now = ns.look(d, last);
+  expect(now.state!.text).toBe(text.replace("ours", "theirs"));
+  ns.steps(nftTable.ensure(d, now, last));
+  expect(shown(d)).toEqual(was);
+  settled(d, last);
+});
+
 test("what drifts in a chain that the text declares twice is seen, and mended", () => {
   const d = desired({
     family: "inet",
