@@ -21,11 +21,15 @@ interface Passage {
   readonly rules: readonly number[];
   readonly start: number;
   readonly end: number;
+  /** Where it is declared once more. The block holds what all of them say. */
+  readonly again?: readonly Passage[];
 }
 
 export interface Body {
   /** What stands outside of blocks: the table's comment, its flags. */
   readonly statements: readonly string[];
+  /** Where the table's comment stands. */
+  readonly comments: readonly { readonly start: number; readonly end: number }[];
   readonly passages: readonly Passage[];
   /** Tables that the text names, as "inet fw"; of those with braces around the blocks, where they end. */
   readonly tables: readonly { readonly table: string; readonly end?: number }[];
@@ -47,6 +51,7 @@ const HEADER =
 export function parseBody(text: string): Body {
   const tokens = expand(tokenize(text));
   const statements: string[] = [];
+  const comments: { start: number; end: number }[] = [];
   const passages: Passage[] = [];
   const tables: { table: string; end?: number }[] = [];
   /** Where the braces around a table close. */
@@ -82,10 +87,53 @@ export function parseBody(text: string): Body {
       const opening = passages.length === 0 ? OPENING.exec(said) : null;
       if (opening?.[1]) tables.push({ table: withFamily(opening[1]) });
       if (!opening) statements.push(said);
+      if (said.startsWith("comment ")) comments.push({ start: tokens[at]!.start, end: tokens[end - 1]!.end });
       at = end - 1;
     }
   }
-  return { statements: statements.filter((s) => !s.startsWith("define ")), passages, tables };
+  return {
+    statements: statements.filter((s) => !s.startsWith("define ")),
+    comments,
+    passages: together(passages),
+    tables,
+  };
+}
+
+/** nft adds what is declared once more to what is there: files that are put together of several do so. */
+function together(passages: readonly Passage[]): Passage[] {
+  const found = new Map<string, Passage>();
+  for (const more of passages) {
+    const key = keyOf(more.block);
+    const first = found.get(key);
+    found.set(
+      key,
+      first
+        ? {
+            ...first,
+            block: both(first.block, more.block),
+            rules: [...first.rules, ...more.rules],
+            again: [...(first.again ?? []), more],
+          }
+        : more,
+    );
+  }
+  return [...found.values()];
+}
+
+/** Of a head, the first word counts, but of policies the last: so does nft. */
+function both(first: Block, more: Block): Block {
+  const isPolicy = (line: string) => first.kind === "chain" && line.startsWith("policy ");
+  const policy = more.head.find(isPolicy);
+  const rules = [...(first.rules ?? []), ...(more.rules ?? [])];
+  const elements = Object.entries({ ...first.elements, ...more.elements });
+  return {
+    ...first,
+    head: policy === undefined ? first.head : [...first.head.filter((line) => !isPolicy(line)), policy],
+    ...(first.rules && { rules }),
+    ...((first.elements ?? more.elements) && {
+      elements: Object.fromEntries(elements.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))),
+    }),
+  };
 }
 
 /** At the mark, or the brace of what is around, that ends the statement. */
@@ -127,8 +175,10 @@ function expand(tokens: Token[]): Token[] {
   );
 }
 
+/** As far as nft reads a name: `$net/24` is the variable "net/24". */
+export const VARIABLE = /\$([A-Za-z_.][A-Za-z0-9/_.-]*)/g;
 const substitute = (text: string, defined: ReadonlyMap<string, string>): string =>
-  text.replace(/\$([A-Za-z_][A-Za-z0-9_]*)/g, (whole, name: string) => defined.get(name) ?? whole);
+  text.replace(VARIABLE, (whole, name: string) => defined.get(name) ?? whole);
 
 const CHAIN_HEAD = /^(type \S+ hook .*|policy (accept|drop)|comment "[^"]*"|flags offload|devices? .*)$/;
 

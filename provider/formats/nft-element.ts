@@ -22,10 +22,15 @@ export function parseElement(text: string, isMap: boolean): Element {
 export function parseElements(tokens: readonly Token[], isMap: boolean): Record<string, string> {
   if (tokens[0]?.text !== "{" || closing(tokens, 0) !== tokens.length - 1)
     throw new Error("elements must be { … }");
-  const list = split(tokens.slice(1, -1), ",").map((part) => part.filter((t) => t.text !== "\n"));
-  const found = list.filter((part) => part.length > 0).map((part) => element(part, isMap));
+  const found = listed(tokens).map((part) => element(part, isMap));
   return Object.fromEntries(found.sort(byKey).map(({ key, rest }) => [key, rest]));
 }
+
+/** A list in a list is what a variable makes of itself in `{ $some, $more }`. */
+const listed = (tokens: readonly Token[]): Token[][] =>
+  split(tokens.slice(1, -1), ",")
+    .map((part) => part.filter((t) => t.text !== "\n"))
+    .flatMap((part) => (part.length === 0 ? [] : part[0]!.text === "{" ? listed(part) : [part]));
 
 export const byKey = (a: Element, b: Element): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
 

@@ -171,7 +171,8 @@ export interface NftTableFields {
   flowtables?: Record<string, Flowtable>;
   /**
    * Anything else that may stand in a table, or all of it, in nft's own language with comments and `define`s: the
-   * inside of `table … { }`, or a whole file of one table: `nft.file("…")` reads one, with its includes. A table's `comment` in it cannot change in place: the table is then made anew.
+   * inside of `table … { }`, or a whole file of one table: `nft.file("…")` reads one, with its includes. What is declared
+   * in it more than once is one, as in nft. A table's `comment` in it cannot change in place: the table is then made anew.
    */
   text?: string;
   /**

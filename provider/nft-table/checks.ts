@@ -1,10 +1,10 @@
 import { references } from "../formats/nft";
-import { type Block, hookOf, keyOf, parseBody } from "../formats/nft-block";
+import { type Block, hookOf, parseBody } from "../formats/nft-block";
 import { divide } from "../formats/nft-element";
 import { ownerOf } from "../formats/nft-words";
 import type { Problem } from "../kind";
 import { type NftTable, rulesOf } from "./args";
-import { isBase, PRIORITIES, priorityNumber, tableOf } from "./blocks";
+import { isBase, meaning, PRIORITIES, priorityNumber, tableOf } from "./blocks";
 import { fieldOf } from "./structure";
 
 /** Rules across fields, asked when all of them are known. */
@@ -43,20 +43,41 @@ function placeOf(d: NftTable, { kind, name }: Block): string {
 
 /** Chains and sets are told apart by kind in nft, but sets and maps share their names. */
 function twice(d: NftTable): Problem[] {
-  const inText = parseBody(d.text ?? "").passages.map(({ block }) => block);
-  const doubles = inText.filter((block, n) => {
+  const { passages } = parseBody(d.text ?? "");
+  const doubles = passages.flatMap(({ block }) => {
     const field = fieldOf(block.kind);
-    return (
-      (field && d[field]?.[block.name]) || inText.findIndex((other) => keyOf(other) === keyOf(block)) < n
-    );
+    return field && d[field]?.[block.name] ? [block] : [];
   });
+  const unlike = passages.flatMap(({ block, again = [] }) =>
+    again.some((more) => !agrees(block, more.block, d.family)) ? [block] : [],
+  );
   const used = (d.uses ?? []).filter((name) => d.sets?.[name] || d.maps?.[name]);
   const both = Object.keys(d.sets ?? {}).filter((name) => d.maps?.[name]);
   return [
     ...doubles.map(({ kind, name }) => ({ property: "text", reason: `${kind} ${name} is declared twice` })),
+    ...unlike.map(({ kind, name }) => ({
+      property: "text",
+      reason: `${kind} ${name} is declared twice, and not alike${kind in ADDED ? `: the second may add ${ADDED[kind]}` : ""}`,
+    })),
     ...used.map((name) => ({ property: "uses", reason: `${name} is declared by the table itself, too` })),
     ...both.map((name) => ({ property: `maps.${name}`, reason: "is the name of a set, too" })),
   ];
+}
+
+/** What a block that is declared once more may say anew. */
+const ADDED: Readonly<Record<string, string>> = {
+  chain: "rules, and a policy",
+  set: "elements",
+  map: "elements",
+};
+
+/** Whether nft takes a block once more: a chain may leave its head out then, all else is to say the same. */
+function agrees(block: Block, more: Block, family: string): boolean {
+  const compared = ({ head }: Block) =>
+    head.filter((line) => (block.kind === "chain" ? line.startsWith("type ") : !line.startsWith("comment ")));
+  if (block.kind === "chain" && !isBase(more)) return true;
+  const said = (one: Block) => meaning({ ...one, head: compared(one) }, family);
+  return said(block) === said(more);
 }
 
 const HOOKS: Readonly<Record<NftTable["family"], readonly string[]>> = {

@@ -1,5 +1,6 @@
 import { type Block, printElement } from "../formats/nft-block";
 import { divide } from "../formats/nft-element";
+import { formatRange, parseRange, type Range } from "../formats/nft-range";
 import { hasFlag, isLively } from "./blocks";
 
 interface Moves {
@@ -48,5 +49,51 @@ export function elements(
   const isTimed = (key: string) => times || divide(was[key]!, isMap).attributes.startsWith("timeout ");
   const tolerant = stale.filter((key) => isTimed(key) || (!hasFlag(after, "interval") && !(key in wanted)));
   const former = tolerant.map((key) => print(key, was[key]!));
-  return { stale: [...say("add", former), ...say("delete", stale)], fresh: say("add", all(fresh)) };
+  const torn = after.head.includes("auto-merge") ? tear(Object.keys(was), stale) : undefined;
+  if (!torn)
+    return { stale: [...say("add", former), ...say("delete", stale)], fresh: say("add", all(fresh)) };
+  const isFresh = new Set(fresh);
+  const kept = Object.keys(wanted).filter((key) => !isFresh.has(key) && pieceOf(torn, key));
+  return {
+    stale: [...say("add", former), ...say("delete", torn.map(formatRange))],
+    fresh: say("add", all([...fresh, ...kept])),
+  };
+}
+
+/**
+ * The pieces that auto-merge made of elements, of which some are to go: nft 1.0.6 deletes no part of one. Undefined where
+ * that cannot be told.
+ */
+function tear(keys: readonly string[], stale: readonly string[]): readonly Range[] | undefined {
+  const ranges = keys.map(rangeOf).filter((range) => range !== undefined);
+  if (stale.length === 0 || ranges.length < keys.length) return undefined;
+  const pieces: Range[] = [];
+  for (const range of ranges.sort((a, b) => (a.low < b.low ? -1 : 1))) {
+    const last = pieces.at(-1);
+    if (!last || range.low > last.high + 1n) pieces.push(range);
+    else if (range.high > last.high) pieces[pieces.length - 1] = { ...last, high: range.high };
+  }
+  const torn = new Set(stale.map((key) => pieceOf(pieces, key)!));
+  return pieces.filter((piece) => torn.has(piece));
+}
+
+/** That where the key begins. They lie apart, in order. */
+function pieceOf(pieces: readonly Range[], key: string): Range | undefined {
+  const low = rangeOf(key)?.low;
+  if (low === undefined) return undefined;
+  let [from, to] = [0, pieces.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (pieces[middle]!.high < low) from = middle + 1;
+    else to = middle;
+  }
+  return pieces[from] && pieces[from]!.low <= low ? pieces[from] : undefined;
+}
+
+function rangeOf(key: string): Range | undefined {
+  try {
+    return parseRange(key);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { nameProblem, print, ruleProblem, tokenize, unresolved } from "../formats/nft";
-import { parseBody } from "../formats/nft-block";
+import { parseBody, VARIABLE } from "../formats/nft-block";
 import { byKey, parseElement } from "../formats/nft-element";
 import { comment, time } from "../formats/nft-fields";
 import { issue } from "../schema";
@@ -127,9 +127,10 @@ function bodyProblem(given: string): string | undefined {
       if (name) return `${block.kind}: ${name}`;
       const rule = block.rules?.find((r) => ruleProblem(r));
       if (rule !== undefined) return `${block.kind} ${block.name}: ${rule}: ${ruleProblem(rule)}`;
-      const variable = /\$\w+/.exec(
-        [...block.head, ...(block.rules ?? [])].join(" ").replace(/"[^"]*"/g, ""),
-      );
+      const variable = [...block.head, ...(block.rules ?? [])]
+        .join(" ")
+        .replace(/"[^"]*"/g, "")
+        .match(VARIABLE);
       if (variable) return `${block.kind} ${block.name}: ${variable[0]} is defined nowhere`;
     }
   } catch (error) {

@@ -49,8 +49,8 @@ function rules(
 const spelled = (rule: string): string => rule.replace(/ burst 5 packets\b/g, "");
 
 /**
- * An element is the user's when its key reads the same. Where it does not (a service by name, neighbours made one by
- * auto-merge), it is there as long as everything that the last apply left without an owner is still there.
+ * An element is the user's when its key reads the same. Where it does not (a service by name, neighbours or one within
+ * another made one by auto-merge), it is there as long as everything that the last apply left without an owner is still there.
  */
 function elements(
   own: Block,
@@ -66,7 +66,7 @@ function elements(
   const then = new Map(Object.entries(base?.elements ?? {}).map(([key, rest]) => [loose(key), rest]));
   const keys = new Map(Object.keys(mine).map((key) => [loose(key), key]));
   const nameless = [...then].filter(([key]) => !keys.has(key));
-  const whole = nameless.length > 0 && nameless.every(([key, rest]) => now.get(key)?.rest === rest);
+  const whole = base?.elements !== undefined && nameless.every(([key, rest]) => now.get(key)?.rest === rest);
   const timed = hasFlag(listed, "timeout") || listed.head.some((line) => line.startsWith("timeout "));
 
   const found: [string, string][] = [];

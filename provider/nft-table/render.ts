@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
 import { mentions, references } from "../formats/nft";
 import { linesOf, transaction } from "../formats/nft-batch";
-import type { Block } from "../formats/nft-block";
+import { type Block, keyOf } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
-import { isBase, meaning, type Table, tableOf } from "./blocks";
+import { hasFlag, isBase, meaning, type Table, tableOf } from "./blocks";
 import { closed, closedUntilBound, isBound, opening } from "./closed";
 import { elements, isWhole, NONE, printElements } from "./elements";
 import type { Facts } from "./parse";
@@ -29,9 +29,9 @@ function changing(d: NftTable, { state, rest, facts }: Seen, last?: Last<Shape, 
   const slept = state?.dormant ?? rest?.dormant ?? false;
   const sleeps = d.dormant ?? (last?.desired.dormant === undefined && slept);
   if (!state)
-    return [transaction([header(table, sleeps, want.comment), ...changes(table, d.family, want, have, [])])];
+    return [transaction([header(table, sleeps, want.comment), ...changes(table, d.family, want, have)])];
   if (want.comment !== have.comment) return remade(table, d.family, sleeps, want, facts);
-  const lines = changes(table, d.family, want, have, leftovers(want, have, facts));
+  const lines = changes(table, d.family, want, have, facts.listing, leftovers(want, have, facts));
   const now = (asleep: boolean, more: readonly string[]) => transaction([header(table, asleep), ...more]);
   if (slept === sleeps) return lines.length > 0 ? [now(slept, lines)] : [];
   // The kernel takes no new chains while it puts a table to sleep: so it sleeps first, and wakes last.
@@ -98,7 +98,7 @@ function remade(table: string, family: string, dormant: boolean, want: Table, { 
       `text: the table's comment cannot change while other sets live in it: ${foreign.join(", ")}`,
     );
   }
-  const anew = changes(table, family, want, { blocks: new Map() }, []);
+  const anew = changes(table, family, want, { blocks: new Map() });
   return [
     transaction([
       `add table ${table}`,
@@ -116,6 +116,8 @@ function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
   return [...gone].map((name) => `set ${name}`).filter((key) => key in listing && !have.blocks.has(key));
 }
 
+const writtenBy = (table: Table): ReadonlySet<string> =>
+  new Set(texts(table).flatMap((text) => references(text).written));
 const texts = ({ blocks }: Table): string[] => [...blocks.values()].flatMap((block) => block.rules ?? []);
 
 type Change = "same" | "new" | "gone" | "remade" | "redeclared";
@@ -126,7 +128,8 @@ function changes(
   family: string,
   want: Table,
   have: Table,
-  leftover: readonly string[],
+  listing: Facts["listing"] = {},
+  leftover: readonly string[] = [],
 ): string[] {
   const keys = [...new Set([...have.blocks.keys(), ...want.blocks.keys()])];
   const compared = keys.map((key) => {
@@ -158,7 +161,8 @@ function changes(
       change === "gone" || change === "remade" || before!.rules!.join("\n") !== after!.rules!.join("\n");
     return moved || [...before!.rules!, ...after!.rules!].some(naming);
   });
-  const written = new Set(texts(want).flatMap((text) => references(text).written));
+  const written = writtenBy(want);
+  const wrote = writtenBy(have);
   const moves = sets.map(({ before, after, change }) =>
     change === "gone"
       ? NONE
@@ -176,7 +180,9 @@ function changes(
    * beside intervals that are there already.
    */
   const drop = ({ before, block, change }: (typeof all)[number]) => [
-    ...(change === "gone" ? [definition(table, { ...before!, elements: {} })] : []),
+    ...(change === "gone"
+      ? [definition(table, { ...asMade(before!, listing[keyOf(before!)], wrote), elements: {} })]
+      : []),
     `delete ${block.kind} ${table} ${block.name}`,
   ];
   return [
@@ -214,6 +220,19 @@ function compare(family: string, before: Block | undefined, after: Block | undef
     isBase(before) === isBase(after) &&
     fixed(before) === fixed(after);
   return declarable ? "redeclared" : "remade";
+}
+
+/**
+ * With the flags that it has on the host, for the kernel refuses others: nft makes a set (no map) "dynamic" where a rule beside
+ * it writes it, whatever its declaration says. What an undo meets is not listed.
+ */
+function asMade(block: Block, listed: string | undefined, written: ReadonlySet<string>): Block {
+  if (block.kind !== "set" && block.kind !== "map") return block;
+  const said = block.head.find((line) => line.startsWith("flags "));
+  const dynamic = block.kind === "set" && written.has(block.name) && !hasFlag(block, "dynamic");
+  const guessed = dynamic ? `${said === undefined ? "flags " : `${said},`}dynamic` : said;
+  const flags = listed === undefined ? guessed : /^\t\t(flags .+)$/m.exec(listed)?.[1];
+  return { ...block, head: [...block.head.filter((line) => line !== said), ...(flags ? [flags] : [])] };
 }
 
 function definition(table: string, block: Block): string {

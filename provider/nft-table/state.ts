@@ -15,8 +15,8 @@ export function inFields(
 ): { fields: Partial<NftTable>; broken: string[] } {
   const state: Partial<Record<Field, Record<string, unknown>>> = {};
   for (const field of Object.values(FIELDS)) if (words[field]) state[field] = {};
-  const { passages, tables } = parseBody(words.text ?? "");
-  const inText = new Set(passages.map(({ block }) => keyOf(block)));
+  const body = parseBody(words.text ?? "");
+  const inText = new Set(body.passages.map(({ block }) => keyOf(block)));
   const added: Block[] = [];
   const broken: string[] = [];
   for (const [key, block] of found) {
@@ -32,7 +32,7 @@ export function inFields(
   const other = own.comment === comment ? undefined : { comment };
   if (comment !== undefined && words.text === undefined)
     broken.push(`the table's comment "${comment}" is there`);
-  const text = asText(words.text, { passages, tables }, found, added, other);
+  const text = asText(words.text, body, found, added, other);
   return { fields: { ...state, ...(text !== undefined && { text }) } as Partial<NftTable>, broken };
 }
 
@@ -44,23 +44,29 @@ const same = (a: Block, b: Block | undefined): boolean =>
 /** The user's text, with what is no longer so replaced where it stands. */
 function asText(
   text: string | undefined,
-  { passages, tables }: Pick<Body, "passages" | "tables">,
+  { comments, passages, tables }: Body,
   found: ReadonlyMap<string, Block>,
   added: readonly Block[],
   other: { comment?: string } | undefined,
 ): string | undefined {
   if (text === undefined && added.length === 0 && !other?.comment) return undefined;
   const print = (block: Block): string => printBlock(block).replace(/^\t/gm, "");
+  const comment = other?.comment === undefined ? [] : [`comment "${other.comment}"`];
+  const more = [...(comments.length > 0 ? [] : comment), ...added.map(print)];
+  const edits = passages.flatMap(({ block, start, end, again = [] }) => {
+    const now = found.get(keyOf(block));
+    if (now && same(now, block)) return [];
+    return [{ start, end, now: now ? print(now) : "" }, ...again.map((once) => ({ ...once, now: "" }))];
+  });
+  if (other) edits.push(...comments.map((place, n) => ({ ...place, now: comment[n] ?? "" })));
+  if (edits.length === 0 && more.length === 0) return text;
   // Where the file has braces around the table, inside of them.
   const end = tables.findLast((t) => t.end !== undefined)?.end;
-  const more = [...(other?.comment === undefined ? [] : [`comment "${other.comment}"`]), ...added.map(print)];
   let out =
-    end === undefined ? (text ?? "") : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
-  for (const { block, start, end } of [...passages].reverse()) {
-    const now = found.get(keyOf(block));
-    if (now && same(now, block)) continue;
-    out = out.slice(0, start) + (now ? print(now) : "") + out.slice(end);
-  }
-  if (other) out = out.replace(/^comment "[^"]*";?/m, "");
+    end === undefined || more.length === 0
+      ? (text ?? "")
+      : [text!.slice(0, end).trimEnd(), ...more, text!.slice(end)].join("\n");
+  for (const { start, end, now } of edits.sort((a, b) => b.start - a.start))
+    out = out.slice(0, start) + now + out.slice(end);
   return [out.trim(), ...(end === undefined ? more : [])].filter((part) => part !== "").join("\n");
 }

@@ -21,7 +21,7 @@ interface Ruleset {
 /** All with the same name, so that any may become any other of its family. */
 function read(file: string): Ruleset {
   const given = readFileSync(join("test/rulesets", file), "utf8");
-  const [, family, table] = /^table (\w+) (\S+)/m.exec(given)!;
+  const [, family, table] = /^\s*table (\w+) (\S+)/m.exec(given)!;
   const text = given.replaceAll(`table ${family} ${table}`, `table ${family} fw`);
   return {
     name: file.replace(/\.nft$/, ""),

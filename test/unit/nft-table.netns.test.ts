@@ -475,6 +475,108 @@ test("a run that was cut is run again without a baseline, and ends in the same p
   expect(shown(d)).toEqual(was);
 });
 
+test.each([
+  'table inet fw {\n\tcomment "ours"\n\tset s {\n\t\ttype ipv4_addr\ncomment "a set"\n\t}\n}',
+  'table inet fw { comment "ours"; set s { type ipv4_addr; comment "a set"; }; }',
+  'comment "ours"\nset s { type ipv4_addr; comment "a set"; }',
+])("another comment of the table is seen where the text has it, and mended: %j", (text) => {
+  const d = desired({ family: "inet", name: "fw", text });
+  const last = ns.apply(d);
+  const was = shown(d);
+  ns.flush();
+  ns.load('table inet fw { comment "theirs"; set s { type ipv4_addr; comment "a set"; }; }');
+  const now = ns.look(d, last);
+  expect(now.state!.text).toBe(text.replace("ours", "theirs"));
+  ns.steps(nftTable.ensure(d, now, last));
+  expect(shown(d)).toEqual(was);
+  settled(d, last);
+});
+
+test("what drifts in a chain that the text declares twice is seen, and mended", () => {
+  const d = desired({
+    family: "inet",
+    name: "fw",
+    text: `table inet fw {
+      chain input { type filter hook input priority filter; iif "lo" accept; }
+    }
+    table inet fw {
+      chain input { tcp dport 22 accept; }
+      chain other { drop; }
+
+    }`,
+  });
+  const last = ns.apply(d);
+  settled(d, last);
+  expect(ns.look(d, last).state).toEqual(d);
+  ns.load("add rule inet fw input tcp dport 23 accept; flush chain inet fw other");
+  const now = ns.look(d, last);
+  expect(drift(d, last, now)).toContainEqual(expect.stringMatching(/^text: tcp dport 23 accept is there$/));
+  // What is there, in one place, is what a program could say.
+  const found = desired(now.state as never);
+  expect(found.text!.match(/chain input/g)).toHaveLength(1);
+  ns.steps(nftTable.ensure(d, now, last));
+  settled(d, last);
+});
+
+test("a prefix within another that auto-merge made one with it is there, until that one goes", () => {
+  const list = (...elements: string[]) =>
+    desired({
+      family: "inet",
+      name: "fw",
+      sets: { nets: { type: "ipv4_addr", flags: ["interval"], autoMerge: true, elements } },
+    });
+  const [d, inner] = [list("10.0.0.0/8", "10.1.0.0/16", "172.16.0.1"), list("10.1.0.0/16")];
+  const alone = fresh(inner);
+  const last = ns.apply(d);
+  settled(d, last);
+  expect(ns.look(d, last).state).toEqual(d);
+  ns.load("flush set inet fw nets; add element inet fw nets { 172.16.0.1 }");
+  expect(drift(d, last)).toEqual([
+    expect.stringMatching(/^sets\.nets\.elements\.10\.0\.0\.0\/8: +is missing$/),
+  ]);
+  ns.steps(nftTable.ensure(d, ns.look(d, last), last));
+  settled(d, last);
+  becomes(d, last, inner, alone);
+});
+
+test("what stays within or around a prefix that goes from an auto-merged set with timeouts stays", () => {
+  const list = (...elements: string[]) =>
+    desired({
+      family: "inet",
+      name: "fw",
+      sets: { nets: { type: "ipv4_addr", flags: ["interval", "timeout"], autoMerge: true, elements } },
+    });
+  const all = [
+    list("10.0.0.0/8", "10.1.0.0/16", "10.2.0.1", "11.0.0.0/8"),
+    list("10.1.0.0/16", "10.2.0.1", "12.0.0.0/8"),
+    list("10.0.0.0/8", "12.1.0.0 - 12.2.255.255"),
+  ];
+  const alone = all.map(fresh);
+  for (const [n, from] of all.entries()) {
+    for (const [m, to] of all.entries()) {
+      if (n !== m) becomes(from, ns.apply(from), to, alone[m]!);
+      ns.flush();
+    }
+  }
+});
+
+test("a set that a rule wrote without its flag goes with its rule, whichever came first", () => {
+  const set = { type: "ipv4_addr", flags: ["timeout"], size: 100 } as const;
+  const writes = ["tcp dport 1 add @seen { ip saddr timeout 1h }"];
+  const table = (fields: object) => desired({ family: "inet", name: "fw", ...fields } as never);
+  const [both, alone, none] = [
+    table({ chains: { c: { rules: writes } }, sets: { seen: { ...set, flags: [...set.flags] } } }),
+    table({ chains: { c: {} }, sets: { seen: { ...set, flags: [...set.flags] } } }),
+    table({ chains: { c: {} } }),
+  ];
+  const bare = fresh(none);
+  becomes(both, ns.apply(both), none, bare);
+  ns.flush();
+  const later = ns.apply(both, ns.apply(alone));
+  settled(none, ns.apply(none, later));
+  expect(shown(none)).toEqual(bare);
+});
+
 describe("sets with a resource of their own live in the same table", () => {
   const d = desired({
     family: "inet",

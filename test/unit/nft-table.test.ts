@@ -611,6 +611,38 @@ describe("refused in check, on the property, with the reason", () => {
       "text",
       /chain a is declared twice/,
     ],
+    [
+      "invalid-text-once-more",
+      {
+        family: "inet",
+        name: "fw",
+        text: "chain a { type filter hook input priority 0; }\nchain a { type filter hook input priority 1; }",
+      },
+      "text",
+      /^chain a is declared twice, and not alike: the second may add rules, and a policy$/,
+    ],
+    [
+      "invalid-text-set-once-more",
+      {
+        family: "ip",
+        name: "fw",
+        text: "set s { type ipv4_addr; }\nset s { type ipv4_addr; flags timeout; }",
+      },
+      "text",
+      /^set s is declared twice, and not alike: the second may add elements$/,
+    ],
+    [
+      "invalid-text-limit-once-more",
+      { family: "ip", name: "fw", text: "limit l { rate 1/second; }\nlimit l { rate 2/second; }" },
+      "text",
+      /^limit l is declared twice, and not alike$/,
+    ],
+    [
+      "invalid-text-dotted-variable",
+      { family: "ip", name: "fw", text: "define lan = 10.0.0.0\nchain a { ip saddr $lan/8 drop; }" },
+      "text",
+      /\$lan\/8 is defined nowhere/,
+    ],
   ])("%s", (_, fields, property, reason) => {
     const { desired: d, problems } = parseFields(nftTable.schema, fields as Record<string, unknown>);
     const all = [...problems, ...(d ? nftTable.refine!(d) : [])];

@@ -151,6 +151,46 @@ test("the inside of a table, as a person writes it and as nft lists it", () => {
   expect(() => parseBody("chain a {")).toThrow();
 });
 
+test("a block that is declared once more adds to the first, as in nft", () => {
+  const { passages } = parseBody(`table inet fw {
+      chain in { type filter hook input priority filter; policy accept; accept; }
+      set s { type ipv4_addr; elements = { 1.1.1.2 }; }
+      map m { type mark : verdict; }
+    }
+    table inet fw {
+      chain in { policy drop; drop; }
+      set s { type ipv4_addr; elements = { 1.1.1.1 }; }
+      map m { type mark : verdict; elements = { 1 : accept }; }
+    }`);
+  expect(passages.map(({ block }) => block)).toEqual([
+    {
+      kind: "chain",
+      name: "in",
+      head: ["type filter hook input priority filter", "policy drop"],
+      rules: ["accept", "drop"],
+    },
+    { kind: "set", name: "s", head: ["type ipv4_addr"], elements: { "1.1.1.1": "", "1.1.1.2": "" } },
+    { kind: "map", name: "m", head: ["type mark : verdict"], elements: { "1": "accept" } },
+  ]);
+  expect(passages[0]!.rules).toHaveLength(2);
+});
+
+test("variables as nft reads their names, and lists of them", () => {
+  const elements = (text: string) =>
+    parseBody(`define a.v4 = { 1.1.1.1, 1.1.1.2 }
+      define b-v4 = { 1.1.1.3 }
+      define _one = 1.1.1.4
+      set s { type ipv4_addr; elements = ${text}; }`).passages[0]!.block.elements;
+  expect(Object.keys(elements("$a.v4")!)).toEqual(["1.1.1.1", "1.1.1.2"]);
+  expect(Object.keys(elements("{ $a.v4, $b-v4, $_one, 1.1.1.5 }")!)).toEqual([
+    "1.1.1.1",
+    "1.1.1.2",
+    "1.1.1.3",
+    "1.1.1.4",
+    "1.1.1.5",
+  ]);
+});
+
 test("tokens keep where they stood", () => {
   expect(tokenize("a {b} # c\n").map(({ text, start, spaced }) => [text, start, spaced])).toEqual([
     ["a", 0, false],
