@@ -208,7 +208,12 @@ export class Convergence<S extends z.ZodRawShape, F> {
           intent: known ? [] : this.notes.write({ ...noted, changing: true }),
           steps,
           after: [...after, ...beside.queries],
-          record: this.notes.keep(noted, { ...before, shared: Object.fromEntries(found) }, seen.way),
+          record: this.notes.keep(
+            noted,
+            { ...before, shared: Object.fromEntries(found) },
+            seen.way,
+            last?.desired,
+          ),
           undo,
           restore,
         });

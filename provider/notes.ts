@@ -12,7 +12,7 @@ import {
   writeAtBoot,
   writeRecord,
 } from "./host/records";
-import type { Kind, Last, Observed, Query, Result, Way } from "./kind";
+import type { Desired, Kind, Last, Observed, Query, Result, Way } from "./kind";
 import { memorize } from "./memory";
 import { version } from "./version";
 
@@ -33,7 +33,12 @@ export class Notes<S extends z.ZodRawShape, F> {
   }
 
   /** With what runs at boot; of a long list that only the host knows, that stays as it is. */
-  keep(record: HostRecord, { state, facts, shared }: Observed<S, F>, way?: Way): readonly File[] {
+  keep(
+    record: HostRecord,
+    { state, facts, shared }: Observed<S, F>,
+    way?: Way,
+    earlier?: Desired<S>,
+  ): readonly File[] {
     const { boot, name } = this.kind;
     const files = this.write(record);
     if (!boot) return files;
@@ -51,8 +56,12 @@ export class Notes<S extends z.ZodRawShape, F> {
     const anew = own && then.anew;
     // What is made now is sent anyway.
     const listing = state && then.listing;
+    const former = listing && earlier && boot(earlier, facts).steps;
     const members = this.kind.members?.(last.desired);
-    return [...files, writeAtBoot(record, { ...then, anew, steps, over, undo, listing, members }, way?.port)];
+    return [
+      ...files,
+      writeAtBoot(record, { ...then, anew, steps, former, over, undo, listing, members }, way?.port),
+    ];
   }
 
   /** The same of an earlier record, after the later one was written: what needs a port that has gone since is not made at boot. */

@@ -22,6 +22,8 @@ export const FOLDER = "/etc/hostnet/boot.d";
 export interface AtBoot
   extends Pick<Boot<unknown>, "order" | "table" | "closed" | "anew" | "when" | "link" | "listing"> {
   readonly steps: readonly Step[];
+  /** What the steps were before the change. */
+  readonly former?: readonly Step[];
   /** Where its link is there already: what makes of that what is declared. Left out: it is another's. */
   readonly over?: readonly Step[];
   readonly undo: readonly Step[];
@@ -56,9 +58,18 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
   }
   const anew = boot.anew === undefined ? "" : `# anew ${boot.anew}\n`;
   const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${anew}${undone}`;
-  const lines = boot.steps.map(({ stdin = "" }) => stdin).join("");
-  if (boot.listing || (lines.length > LONG && !/^HOSTNET$/m.test(lines)))
-    return { path, text: `${text}text() { command cat <<'HOSTNET'\n`, source: boot.listing ?? lines };
+  const fed = (steps: readonly Step[]): string => steps.map(({ stdin = "" }) => stdin).join("");
+  const lines = fed(boot.steps);
+  if (lines.length > LONG && !/^HOSTNET$/m.test(lines)) {
+    const { listing, former } = boot;
+    return {
+      path,
+      text: `${text}text() { command cat <<'HOSTNET'\n`,
+      source: lines,
+      ...(listing && { listing }),
+      ...(former && { former: fed(former) }),
+    };
+  }
   return { path, text: `${text}${block("text", [`printf %s ${quote(lines)}`])}` };
 }
 

@@ -12,6 +12,11 @@ export class Data {
     return `i ${begin === "" ? "" : `${this.add(begin)} `}${known.at}`;
   }
 
+  /** Whether a long text is sent already, but for its first lines. */
+  holds(text: string): boolean {
+    return this.sameEnd(text) !== undefined;
+  }
+
   private add(text: string): string {
     const blob = Buffer.from(text, "utf8");
     if (text.length > LONG) this.long.push({ text, begin: this.size });

@@ -4,8 +4,12 @@ import type { Query, Result, Step } from "../kind";
 export interface File {
   readonly path: string;
   readonly text?: string;
-  /** What follows the text: a long one, or what a command on the host prints. */
-  readonly source?: string | readonly string[];
+  /** What follows the text: a long one. */
+  readonly source?: string;
+  /** What prints as much as that on the host, where a step of the change does not send it. */
+  readonly listing?: readonly string[];
+  /** What followed the text before: where the file still has it, it is edited rather than listed. */
+  readonly former?: string;
 }
 
 /** A claim to a shared setting: a file of our own in the setting's folder, beside the value found there first. */

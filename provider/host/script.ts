@@ -3,8 +3,10 @@ import type { Query, Step } from "../kind";
 import { END_OF_SOURCE, FOLDER, INSTALL } from "./boot";
 import { ending, MODES, opening, settling } from "./checkpoint";
 import { Data } from "./data";
+import { sedOf } from "./edit";
 import { CUT } from "./outcome";
 import { type Change, END, type File, type Plan } from "./plan";
+import { sha256 } from "./shared";
 import { block, command, guarded, PRELUDE, quote } from "./shell";
 
 /**
@@ -69,13 +71,16 @@ function operation(
   by: string,
 ): string {
   const end = (code: number): string => `{ M="$R ${n} end"; f 0 ${code}; return; }`;
-  const write = ({ path, text, source }: File): string => {
+  // Before the files, which may say the same at length.
+  const steps = change.steps.map(framed);
+  const write = ({ path, text, source, listing, former }: File): string => {
     if (text === undefined) return `drop ${quote(path)}`;
-    if (source) {
-      const prints = typeof source === "string" ? data.command(source) : command(source);
-      return `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)} ${prints}`;
-    }
-    return `put ${quote(path)} ${quote(text)}`;
+    if (source === undefined) return `put ${quote(path)} ${quote(text)}`;
+    const fill = `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)}`;
+    if (!listing || data.holds(source)) return `${fill} ${data.command(source)}`;
+    const edit = former === undefined ? undefined : sedOf(former, source);
+    if (edit === undefined) return `${fill} ${command(listing)}`;
+    return `${fill} edited ${command([path, sha256(source), edit, ...listing])}`;
   };
   const files = (list: readonly File[]): string => list.map(write).join(" && ") || ":";
   const said = quote(by === "" ? label : `${label} by ${by}`);
@@ -94,7 +99,7 @@ function operation(
       [`echo begun >$P/u${n}`, ...claims.take, files(change.intent)].join(" && "),
     ]),
     block(`r${n}`, [files(change.record)]),
-    block(`a${n}`, [...change.steps.map((step, k) => `${framed(step, k)} || return`), "return 0"]),
+    block(`a${n}`, [...steps.map((step) => `${step} || return`), "return 0"]),
     // The claims first: a step of the undo that waits for their release must not wait for our own.
     block(`u${n}`, [...claims.back, ...change.undo.map(framed), `${files(change.restore)} || :`]),
     // o: the change, up to where it waits for its confirmation, if it must.

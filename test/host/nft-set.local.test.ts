@@ -124,6 +124,37 @@ test("many elements: one changed is one sent, and the record stays small", async
   expect(await drift("NftSet", "banned")).toEqual(["elements.10.0.1.7:  is missing"]);
 });
 
+test("many elements: what is there after a boot is what was declared, and is listed only where it is not known", async () => {
+  const many = Array.from({ length: 3000 }, (_, n) => `10.${n >> 7}.${(2 * n) & 255}.0/24`);
+  const up = (from: number, to: number) =>
+    stack.run().up("NftSet", "banned", { ...banned, elements: many.slice(from, to) });
+  const kept = () => host.sh(`sh -c 'cat /etc/hostnet/boot.d/*'`);
+  const afterBoot = (): number => {
+    const now = ruleset();
+    host.sh("nft flush ruleset; rm -f /run/hostnet/failed; sh /etc/hostnet/boot tables");
+    expect(ruleset()).toBe(now);
+    return now.split("/24").length - 1;
+  };
+  const listed = /\telements = /;
+  await up(0, 2000);
+  expect(afterBoot()).toBe(2000);
+  // A little, at both ends.
+  await up(5, 2005);
+  expect(kept()).not.toMatch(listed);
+  expect(afterBoot()).toBe(2000);
+  // Much, which is sent anyway.
+  await up(900, 3000);
+  expect(kept()).not.toMatch(listed);
+  expect(afterBoot()).toBe(2100);
+  // Somebody wrote in the file.
+  host.sh(`sed -i '/^10.9.0.0/d' /etc/hostnet/boot.d/*`);
+  await up(901, 3000);
+  expect(kept()).toMatch(listed);
+  expect(afterBoot()).toBe(2099);
+  await up(902, 3000);
+  expect(afterBoot()).toBe(2098);
+});
+
 test("no elements, for others manage them, and then none at all: theirs go", async () => {
   const { elements: _, ...open } = banned;
   await stack.up("NftSet", "banned", open);

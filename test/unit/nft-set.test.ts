@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { ownedQuery } from "../../provider/formats/nft-owned";
 import { abridged, writeRecord } from "../../provider/host/records";
 import { nftSet } from "../../provider/nft-set";
-import type { NftSet } from "../../provider/nft-set/args";
+import { flagsOf, type NftSet } from "../../provider/nft-set/args";
+import { isWide } from "../../provider/nft-set/elements";
 import { canonical, failed, problems, said } from "./steps";
 
 const args = (more: object = {}) => ({ family: "inet", table: "fw", name: "s", type: "ipv4_addr", ...more });
@@ -106,22 +107,40 @@ describe("laws", () => {
   });
 });
 
-test("long lists are added to in part, and refilled where nft would read them whole first", () => {
-  const fields = (elements: readonly string[]) =>
-    ({
-      ...args({ flags: ["interval"] }),
-      elements: Object.fromEntries(elements.map((key) => [key, ""])),
-    }) as NftSet;
-  const facts = { dormant: false, head: ["flags interval"], users: [], hooks: [], ended: [] };
-  const step = (length: number) => {
-    const list = Array.from({ length }, (_, n) => `${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/26`);
-    const d = fields([...list, "200.0.0.1"]);
-    return nftSet.ensure(d, { state: fields(list), facts })[0]!.stdin!;
+describe("a change of many elements", () => {
+  type Span = readonly [from: number, to: number];
+  const elements = ([from, to]: Span, text: string): Record<string, string> => {
+    const found: Record<string, string> = {};
+    for (let n = from; n < to; n++) {
+      const [key, rest = ""] = `${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.${text}`.split(" : ");
+      found[key!] = rest;
+    }
+    return found;
   };
-  expect(step(1000)).toBe("add element inet fw s { 200.0.0.1 }\n");
-  expect(step(300_001).slice(0, 60)).toMatch(
-    /^flush set inet fw s\nadd element inet fw s \{ 1\.0\.0\.0\/26,/,
-  );
+  const commands = (was: Span, wanted: Span, text: string, more: object): string[] => {
+    const d = (span: Span) => ({ ...args(more), elements: elements(span, text) }) as NftSet;
+    const head = [`flags ${flagsOf(d([0, 1])).join(",")}`];
+    const facts = { dormant: false, head, users: [], hooks: [], ended: [] };
+    const [step] = nftSet.ensure(d(wanted), { state: d(was), facts });
+    return step!.stdin!.split("\n").flatMap((line) => /^(\w+) \w+ inet fw s/.exec(line)?.[1] ?? []);
+  };
+
+  test.each<[what: string, commands: string, was: Span, wanted: Span, text?: string, more?: object]>([
+    ["many are added", "add", [0, 1000], [0, 9000]],
+    ["ten of many change", "delete add", [0, 9000], [10, 9010]],
+    ["eleven of many go", "flush add", [0, 9000], [11, 9000]],
+    ["eleven of few go", "flush add", [0, 20], [11, 20]],
+    ["all of them go", "flush", [0, 20], [0, 0]],
+    ["one is added to more than nft lists in time", "flush add", [0, 200_000], [0, 200_001]],
+    ["eleven of a map go", "flush add", [0, 20], [11, 20], "0/26 : accept", { value: "verdict" }],
+    ["what packets counted stays", "delete delete", [0, 999], [998, 999], "0/26", { counter: true }],
+    ["what rules added stays", "delete", [0, 20], [0, 0], "0/26", { flags: ["dynamic", "interval"] }],
+    ["addresses are no prefixes", "delete", [0, 20], [0, 0], "1"],
+    ["nor are concatenations", "delete", [0, 20], [0, 0], "0/26 . 80", { type: "ipv4_addr . inet_service" }],
+  ])("%s: %s", (_, expected, was, wanted, text = "0/26", more = {}) => {
+    const flags = { flags: isWide(Object.keys(elements([0, 1], text))[0]!) ? ["interval"] : [] };
+    expect(commands(was, wanted, text, { ...flags, ...more }).join(" ")).toBe(expected);
+  });
 });
 
 describe("records", () => {

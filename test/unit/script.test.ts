@@ -176,6 +176,28 @@ test("a long text is sent once, though its first lines differ", () => {
       bytes.subarray(offset + at[n]! - 1, offset + at[n]! - 1 + at[n + 1]!).toString();
     return at.length === 2 ? piece(0) : piece(0) + piece(2);
   };
-  expect(printed(/i (\d+) (\d+) (\d+) (\d+) \| s 0 nft \|\|/)).toBe(batch);
-  expect(printed(/fill \S+ '# head\n' \S+\n\S+\n\S* ?i (\d+) (\d+)\n/)).toBe(kept);
+  expect(printed(/i (\d+) (\d+) \| s 0 nft \|\|/)).toBe(batch);
+  expect(printed(/fill \S+ '# head\n' \S+\n\S+\n\S* ?i (\d+) (\d+) (\d+) (\d+)\n/)).toBe(kept);
+});
+
+describe("a long file that the host could list", () => {
+  const list = (first: number) =>
+    `add element ip t s {\n${Array.from({ length: 2000 }, (_, n) => `${first + n},\n`).join("")}}\n`;
+  const fill = (stdin: string, former?: string): string => {
+    const file = { path: "/f", text: "#\n", source: list(1), listing: ["nft", "list"], former };
+    const steps = [{ argv: ["nft"], stdin }];
+    const text = compile([{ queries: [], change: { ...change, steps, record: [file] } }], "MARK");
+    return /fill \/f '#\n' 'HOSTNET\n\}\n' ([^}]*)\n\}/.exec(text.toString())![1]!;
+  };
+  test.each<[string, RegExp, string, string?]>([
+    ["is what a step sends", /^i \d+ \d+( \d+ \d+)?$/, `flush set ip t s\n${list(1)}`],
+    [
+      "is edited where it has changed a little",
+      /^edited \/f [0-9a-f]{64} '2i\\\n1,\n2001d' nft list$/,
+      "",
+      list(2),
+    ],
+    ["is listed where it has changed much", /^nft list$/, "", list(1500)],
+    ["is listed where nobody knows what it was", /^nft list$/, ""],
+  ])("%s", (_, expected, stdin, former = "") => expect(fill(stdin, former || undefined)).toMatch(expected));
 });
