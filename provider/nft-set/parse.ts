@@ -21,6 +21,8 @@ export interface Facts {
   readonly hooks: readonly string[];
   /** Declared elements that ran out. */
   readonly ended: readonly string[];
+  /** Release of the kernel, where it decides how prefixes are changed. */
+  readonly kernel?: string;
 }
 
 /** A part of the ruleset, without the elements of sets; `list table` would read all of them on nft below 1.1. */
@@ -64,16 +66,29 @@ export function query(d: NftSet, last?: Applied, changed = false): readonly Quer
   return [
     { argv: part(ofSet(d)) },
     { argv: part(ofTable(d)), free: true },
+    ...(asksKernel(d, last) ? [{ argv: ["cat", "/proc/sys/kernel/osrelease"], free: true }] : []),
     ...(managed && !long ? [{ argv: list, free: true }] : []),
   ];
 }
 
+/** Only a change of prefixes depends on it. */
+const asksKernel = (d: NftSet, last?: Applied): boolean =>
+  last !== undefined && flagsOf(d).includes("interval");
+
 export function parse(results: readonly Result[], d: NftSet, last?: Applied): Observed<Shape, Facts> {
-  const [own, around, list] = results;
+  const asked = asksKernel(d, last);
+  const [own, around, ...rest] = results;
+  const [kernel, list] = asked ? rest : [undefined, ...rest];
   const table = body(around, d);
   const found = body(own, d, true)?.passages.find(({ block }) => block.name === d.name)?.block;
   const dormant = table?.statements.some((s) => /^flags .*\bdormant\b/.test(s)) ?? false;
-  const facts = { dormant, head: found?.head ?? [], ...usersOf(table, d.name), ended: [] };
+  const facts = {
+    dormant,
+    head: found?.head ?? [],
+    ...usersOf(table, d.name),
+    ended: [],
+    ...(kernel && { kernel: kernel.stdout.trim() }),
+  };
   if (!found) return { facts };
   if ((found.kind === "map") !== isMap(d))
     throw new HostnetError(

@@ -1,3 +1,4 @@
+import { deletions } from "../formats/nft-batch";
 import { type Block, printElement } from "../formats/nft-block";
 import { divide } from "../formats/nft-element";
 import { formatRange, parseRange, type Range } from "../formats/nft-range";
@@ -39,8 +40,9 @@ export function elements(
     list.length > 0 ? [`${verb} element ${table} ${after.name} {\n\t${list.join(",\n\t")}\n}`] : [];
   const all = (keys: readonly string[]) => keys.map((key) => print(key, wanted[key]!));
 
-  // What auto-merge made one is no element that could be deleted.
-  if (stale.length > 0 && after.head.includes("auto-merge") && !isLively(after, written)) {
+  const merges = after.head.includes("auto-merge");
+  const torn = merges ? tear(Object.keys(was), stale) : undefined;
+  if (merges && !torn && stale.length > 0 && !isLively(after, written)) {
     return { stale: [`flush set ${table} ${after.name}`], fresh: say("add", all(Object.keys(wanted))) };
   }
   // Deleting what ran out, or what a half-run has deleted, is an error: so it is added first. An interval is not, for
@@ -49,13 +51,12 @@ export function elements(
   const isTimed = (key: string) => times || divide(was[key]!, isMap).attributes.startsWith("timeout ");
   const tolerant = stale.filter((key) => isTimed(key) || (!hasFlag(after, "interval") && !(key in wanted)));
   const former = tolerant.map((key) => print(key, was[key]!));
-  const torn = after.head.includes("auto-merge") ? tear(Object.keys(was), stale) : undefined;
-  if (!torn)
-    return { stale: [...say("add", former), ...say("delete", stale)], fresh: say("add", all(fresh)) };
+  const drop = (keys: readonly string[]) => deletions(keys, (some) => say("delete", some).join(""));
+  if (!torn) return { stale: [...say("add", former), ...drop(stale)], fresh: say("add", all(fresh)) };
   const isFresh = new Set(fresh);
   const kept = Object.keys(wanted).filter((key) => !isFresh.has(key) && pieceOf(torn, key));
   return {
-    stale: [...say("add", former), ...say("delete", torn.map(formatRange))],
+    stale: [...say("add", former), ...drop(torn.map(formatRange))],
     fresh: say("add", all([...fresh, ...kept])),
   };
 }

@@ -109,6 +109,7 @@ describe("laws", () => {
 
 describe("a change of many elements", () => {
   type Span = readonly [from: number, to: number];
+  type More = { readonly kernel?: string; readonly [field: string]: unknown };
   const elements = ([from, to]: Span, text: string): Record<string, string> => {
     const found: Record<string, string> = {};
     for (let n = from; n < to; n++) {
@@ -117,20 +118,30 @@ describe("a change of many elements", () => {
     }
     return found;
   };
-  const commands = (was: Span, wanted: Span, text: string, more: object): string[] => {
+  const commands = (
+    was: Span,
+    wanted: Span,
+    text: string,
+    { kernel = "6.17.0", ...more }: More,
+  ): string[] => {
     const d = (span: Span) => ({ ...args(more), elements: elements(span, text) }) as NftSet;
     const head = [`flags ${flagsOf(d([0, 1])).join(",")}`];
-    const facts = { dormant: false, head, users: [], hooks: [], ended: [] };
+    const facts = { dormant: false, head, users: [], hooks: [], ended: [], kernel };
     const [step] = nftSet.ensure(d(wanted), { state: d(was), facts });
     return step!.stdin!.split("\n").flatMap((line) => /^(\w+) \w+ inet fw s/.exec(line)?.[1] ?? []);
   };
 
-  test.each<[what: string, commands: string, was: Span, wanted: Span, text?: string, more?: object]>([
+  test.each<[what: string, commands: string, was: Span, wanted: Span, text?: string, more?: More]>([
     ["many are added", "add", [0, 1000], [0, 9000]],
     ["ten of many change", "delete add", [0, 9000], [10, 9010]],
     ["eleven of many go", "flush add", [0, 9000], [11, 9000]],
     ["eleven of few go", "flush add", [0, 20], [11, 20]],
+    ["eleven go on an older kernel", "delete", [0, 20], [11, 20], "0/26", { kernel: "6.1.0-56-cloud-amd64" }],
+    ["eleven go on another older kernel", "delete", [0, 20], [11, 20], "0/26", { kernel: "5.17.4" }],
+    ["eleven go on a newer kernel", "flush add", [0, 20], [11, 20], "0/26", { kernel: "7.0.0-rc1+" }],
+    ["eleven go where nobody knows the kernel", "delete", [0, 20], [11, 20], "0/26", { kernel: "" }],
     ["all of them go", "flush", [0, 20], [0, 0]],
+    ["all of them go on an older kernel", "flush", [0, 20], [0, 0], "0/26", { kernel: "6.16.9" }],
     ["one is added to more than nft lists in time", "flush add", [0, 200_000], [0, 200_001]],
     ["eleven of a map go", "flush add", [0, 20], [11, 20], "0/26 : accept", { value: "verdict" }],
     ["what packets counted stays", "delete delete", [0, 999], [998, 999], "0/26", { counter: true }],
