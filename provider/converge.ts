@@ -148,7 +148,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       const { around, back: undone } = this.looking.handingOver(seen, undefined, stored);
       const results = await this.act("delete", stored.desired, seen, {
         confirm: this.checkpoint(seen, back),
-        seconds: this.kind.patience?.(observed),
+        seconds: this.kind.patience?.(observed, back),
         claims: claims.map((key) => release(key, stored.incarnation)),
         intent: [],
         steps: around(steps),
@@ -203,7 +203,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
       ? undefined
       : await this.act(last ? "update" : "create", desired, seen, {
           confirm: steps.length > 0 ? this.checkpoint(seen, target) : undefined,
-          seconds: this.kind.patience?.(observed),
+          seconds: this.kind.patience?.(observed, target),
           claims,
           intent: known ? [] : this.notes.write({ ...noted, changing: true }),
           steps,
@@ -227,6 +227,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
     if (wrong.length > 0) {
       const end = await this.takeBack(
         desired,
+        observed.state,
         undo,
         record ? this.notes.formerly(record, before, seen.way) : restore,
         unclaim,
@@ -247,12 +248,13 @@ export class Convergence<S extends z.ZodRawShape, F> {
   /** A change that the host took and did not keep: undone like one that failed, each step of it, whatever the others do. */
   private async takeBack(
     desired: Desired<S>,
+    former: Desired<S> | undefined,
     undo: readonly Step[],
     restore: readonly File[],
     claims: readonly ClaimFile[],
   ): Promise<string> {
     const seen = await this.looking.look(desired);
-    const seconds = this.kind.patience?.(seen.observed);
+    const seconds = this.kind.patience?.(seen.observed, former);
     const change = { claims, intent: [], steps: undo, after: [], record: restore, undo, restore, seconds };
     try {
       await this.act("take back", desired, seen, change);

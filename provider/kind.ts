@@ -202,7 +202,7 @@ export interface Kind<S extends z.ZodRawShape = z.ZodRawShape, F = object> {
   /** `facts` are from before the change. Left out: it comes back by itself. */
   boot?(d: Desired<S>, facts: F): Boot<F>;
   /** Seconds that a change may take, beyond what any change may. */
-  patience?(before: Observed<S, F>): number;
+  patience?(before: Observed<S, F>, after?: Desired<S>): number;
   exposure(before: Observed<S, F>, after?: Desired<S>): Exposure | undefined;
   /**
    * Why the change is certain to cut the way to the host, in a sentence that names the rule or the link; unsure is no answer.

@@ -18,3 +18,6 @@ export const deletions = <T>(list: readonly T[], command: (some: readonly T[]) =
   Array.from({ length: Math.ceil(list.length / AT_ONCE) }, (_, n) =>
     command(list.slice(n * AT_ONCE, (n + 1) * AT_ONCE)),
   );
+
+/** Seconds that nft 1.0.6 takes to delete prefixes of a set: it walks all of them for each that goes. */
+export const deleting = (size: number, going: number): number => size * going * 4e-6;

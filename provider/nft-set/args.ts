@@ -68,8 +68,8 @@ export interface NftSetFields {
    * outputs in the state, ten changed of them 16 kB to the host (bench/sets.ts); a million work, in minutes and
    * 1.5 GB of memory. Prefixes and ranges: nft reads all of them to change one, and takes 0.1 to 0.4 s to delete one of
    * 100,000. Since Linux 6.17, where more than ten go, or there are more than 200,000, the whole list is sent and takes the
-   * place of the old one, in the same single transaction: 2 s. Before, that would miss single packets, as one
-   * prefix that takes the place of another that overlaps it may there (provider/nft-set/render.ts). With `counter`,
+   * place of the old one, in the same single transaction: 2 s. Before, that would miss single packets, as one prefix that takes
+   * the place of another that overlaps it may there: it is done only where deleting would take ten minutes. With `counter`,
    * "dynamic" or "timeout" they go one by one, for what packets and time left there is kept. No "*" beside prefixes and ranges.
    */
   elements?: (string | SetElement)[] | Record<string, string>;

@@ -1,7 +1,7 @@
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
 import { type Facts, parse, query } from "./parse";
-import { boot, ensure, remove } from "./render";
+import { boot, ensure, patience, remove } from "./render";
 import { trial } from "./trial";
 
 export const nftSet: Kind<typeof schema.shape, Facts> = {
@@ -22,5 +22,6 @@ export const nftSet: Kind<typeof schema.shape, Facts> = {
       : undefined,
   trial,
   boot,
+  patience,
   exposure: ({ facts }) => (facts.hooks.length > 0 ? { hooks: facts.hooks } : undefined),
 };

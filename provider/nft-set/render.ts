@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
-import { deletions, linesOf, transaction } from "../formats/nft-batch";
+import { deleting, deletions, linesOf, transaction } from "../formats/nft-batch";
 import { type Collection, collectionHead } from "../formats/nft-collection";
 import { parseRange } from "../formats/nft-range";
 import type { Boot, Last, Observed, Step } from "../kind";
@@ -115,33 +115,55 @@ function fixed(differing: readonly string[], d: NftSet, state: NftSet, { users }
  * So it is the number of deletions that decides, whatever the size and the version: a few cost less than sending the whole
  * list does, many take minutes. Listing alone grows with the square of the size, which is the other bound. Addresses and
  * concatenations are neither listed nor walked: half of 100,000 go in 0.3 s.
- */
-const refills = (elements: number, going: number): boolean => elements > 200_000 || going > 10;
-
-/**
- * Before Linux 6.17 a look-up may meet the old one of two equal prefixes while their exchange is committed, and find
+ *
+ * But before Linux 6.17 a look-up may meet the old one of two equal prefixes while their exchange is committed, and find
  * nothing: a flood through a set of 10,000 that was filled anew ten times had 2,067 wrong verdicts of 213,816 packets on 6.1
- * ("nft_set_rbtree: continue traversal if element is inactive"), and none of 774,166 on 6.18.
+ * ("nft_set_rbtree: continue traversal if element is inactive"), and none of 774,166 on 6.18. There only what would take
+ * the first of these versions ten minutes is filled anew.
  */
+function refills(kernel: string | undefined, size: number, going: number, left: number): boolean {
+  if (isSound(kernel) || left === 0) return left > 200_000 || going > 10;
+  return deleting(size, going) > 600;
+}
+
 function isSound(kernel = ""): boolean {
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(kernel) ?? [];
   return Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 17);
 }
 
-function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
+/** What goes, what comes, and whether the whole list takes the place of the old one. */
+function changeOf(d: NftSet, state: NftSet, facts: Facts) {
   const [was, wanted] = [state.elements ?? {}, d.elements!];
   const stale = pick(was, (key, rest) => wanted[key] !== rest);
   const added = pick(wanted, (key, rest) => was[key] !== rest);
-  const going = Object.keys(stale).length;
-  if (going + Object.keys(added).length === 0) return [];
   const flags = flagsListed(facts, state);
   const interval = flags.includes("interval");
   const lively = flags.includes("dynamic") || flags.includes("timeout");
   // What packets and time left there would be lost; concatenations are kept otherwise, and nft does not read them.
-  const replaceable = interval && typesOf(d).length === 1 && !lively && !d.counter;
-  const left = Object.keys(wanted).length;
-  if (replaceable && (left === 0 || isSound(facts.kernel)) && refills(left, going))
-    return [`flush ${place(d)}`, ...add(d, wanted)];
+  const walked = interval && typesOf(d).length === 1;
+  const [size, going, left] = [was, stale, wanted].map((list) => Object.keys(list).length) as [
+    number,
+    number,
+    number,
+  ];
+  const anew = walked && !lively && !d.counter && refills(facts.kernel, size, going, left);
+  return { stale, added, interval, lively, walked, size, anew };
+}
+
+const MOST_PATIENCE = 6000;
+
+/** Prefixes that are deleted one by one, or would be by the undo, on a host that is ten times as slow. */
+export function patience({ state, facts }: Seen, d?: NftSet): number {
+  if (!d?.elements || !state) return 0;
+  const { stale, added, walked, size, anew } = changeOf(d, state, facts);
+  const most = Math.max(Object.keys(stale).length, Object.keys(added).length);
+  return walked && !anew ? Math.min(Math.ceil(deleting(size, most) * 10), MOST_PATIENCE) : 0;
+}
+
+function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
+  const { stale, added, interval, lively, anew } = changeOf(d, state, facts);
+  if (Object.keys(stale).length + Object.keys(added).length === 0) return [];
+  if (anew) return [`flush ${place(d)}`, ...add(d, d.elements!)];
   // What packets and time take may be gone by now: adding it first makes its deletion no error. Not so in intervals, where
   // it could overlap with its successor.
   const gone = pick(stale, (key) => !(interval && facts.ended.includes(key)));

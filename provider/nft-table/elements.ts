@@ -1,4 +1,4 @@
-import { deletions } from "../formats/nft-batch";
+import { deleting, deletions } from "../formats/nft-batch";
 import { type Block, printElement } from "../formats/nft-block";
 import { divide } from "../formats/nft-element";
 import { formatRange, parseRange, type Range } from "../formats/nft-range";
@@ -19,6 +19,16 @@ export const isWhole = (block: Block | undefined): boolean =>
 
 export const printElements = ({ kind, elements = {} }: Block): string[] =>
   Object.entries(elements).map(([key, rest]) => printElement(key, rest, kind === "map"));
+
+/**
+ * Seconds that a change may take to delete prefixes. Beyond, the set is filled anew, though Linux before 6.17 misses single
+ * packets then (nft-set/render.ts): for long lists that change there is NftSet.
+ */
+const LONG = 30;
+
+/** Prefixes, of which nothing is counted that would be lost. */
+const isWalked = (block: Block): boolean =>
+  hasFlag(block, "interval") && !block.head.some((line) => / \. |^(counter|quota|limit|last)\b/.test(line));
 
 /** The elements that differ, and those that name what is made anew. `before` is absent where the set itself is new. */
 export function elements(
@@ -42,8 +52,12 @@ export function elements(
 
   const merges = after.head.includes("auto-merge");
   const torn = merges ? tear(Object.keys(was), stale) : undefined;
-  if (merges && !torn && stale.length > 0 && !isLively(after, written)) {
-    return { stale: [`flush set ${table} ${after.name}`], fresh: say("add", all(Object.keys(wanted))) };
+  const long = isWalked(after) && deleting(Object.keys(was).length, stale.length) > LONG;
+  if (stale.length > 0 && !isLively(after, written) && ((merges && !torn) || long)) {
+    return {
+      stale: [`flush ${after.kind} ${table} ${after.name}`],
+      fresh: say("add", all(Object.keys(wanted))),
+    };
   }
   // Deleting what ran out, or what a half-run has deleted, is an error: so it is added first. An interval is not, for
   // adding it could overlap with its successor; nor is what gets another value, for it is there in any case.
@@ -54,10 +68,10 @@ export function elements(
   const drop = (keys: readonly string[]) => deletions(keys, (some) => say("delete", some).join(""));
   if (!torn) return { stale: [...say("add", former), ...drop(stale)], fresh: say("add", all(fresh)) };
   const isFresh = new Set(fresh);
-  const kept = Object.keys(wanted).filter((key) => !isFresh.has(key) && pieceOf(torn, key));
+  const rest = Object.keys(wanted).filter((key) => !isFresh.has(key) && pieceOf(torn, key));
   return {
     stale: [...say("add", former), ...drop(torn.map(formatRange))],
-    fresh: say("add", all([...fresh, ...kept])),
+    fresh: say("add", all([...fresh, ...rest])),
   };
 }
 

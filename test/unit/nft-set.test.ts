@@ -107,6 +107,19 @@ describe("laws", () => {
   });
 });
 
+test("patience: as long as deleting prefixes one by one may take", () => {
+  const facts = { dormant: false, head: ["flags interval"], users: [], hooks: [], ended: [] };
+  const list = (from: number, to: number) =>
+    Object.fromEntries(
+      Array.from({ length: to - from }, (_, n) => [`10.${(n + from) >> 8}.${(n + from) & 255}.0/25`, ""]),
+    );
+  const d = (from: number, to: number) =>
+    ({ ...args({ flags: ["interval"] }), elements: list(from, to) }) as NftSet;
+  const seconds = (kernel: string) =>
+    nftSet.patience!({ state: d(0, 20_000), facts: { ...facts, kernel } }, d(100, 20_050));
+  expect([seconds("6.1.0"), seconds("6.18.0")]).toEqual([80, 0]);
+});
+
 describe("a change of many elements", () => {
   type Span = readonly [from: number, to: number];
   type More = { readonly kernel?: string; readonly [field: string]: unknown };
@@ -137,6 +150,14 @@ describe("a change of many elements", () => {
     ["eleven of many go", "flush add", [0, 9000], [11, 9000]],
     ["eleven of few go", "flush add", [0, 20], [11, 20]],
     ["eleven go on an older kernel", "delete", [0, 20], [11, 20], "0/26", { kernel: "6.1.0-56-cloud-amd64" }],
+    [
+      "4,000 of 40,000 go on an older kernel",
+      "flush add",
+      [0, 40_000],
+      [4000, 40_000],
+      "0/26",
+      { kernel: "6.1.0" },
+    ],
     ["eleven go on another older kernel", "delete", [0, 20], [11, 20], "0/26", { kernel: "5.17.4" }],
     ["eleven go on a newer kernel", "flush add", [0, 20], [11, 20], "0/26", { kernel: "7.0.0-rc1+" }],
     ["eleven go where nobody knows the kernel", "delete", [0, 20], [11, 20], "0/26", { kernel: "" }],

@@ -744,3 +744,52 @@ test("the listing as an output", () => {
   expect(text).toContain("\t\t\t10.0.0.0/8,\n\t\t\t192.168.0.0/16\n");
   expect(text).toContain("\t\tct state 0x2,0x4 accept\n");
 });
+
+describe("prefixes that go", () => {
+  const list = (from: number, to: number, rest = ""): string =>
+    Array.from({ length: to - from }, (_, n) => `10.${(n + from) >> 8}.${(n + from) & 255}.0/25${rest}`).join(
+      ", ",
+    );
+  const set = (head: string, elements: string, kind = "set"): NftTable =>
+    desired({
+      name: "fw",
+      family: "inet",
+      text: `${kind} s { ${head} flags interval; elements = { ${elements} } }`,
+    });
+  const verbs = (was: NftTable, wanted: NftTable): string[] =>
+    nftTable
+      .ensure(wanted, { state: was, facts: { table: "inet fw", present: true, listing: {}, foreign: [] } })
+      .flatMap(({ stdin = "" }) =>
+        [...stdin.matchAll(/^(flush|delete|add) (set|map|element) /gm)].map(([line]) => line.trim()),
+      );
+
+  test("a few are deleted, so many that it would take long let the rest be filled in anew", () => {
+    const ip = "type ipv4_addr;";
+    expect(verbs(set(ip, list(0, 2000)), set(ip, list(600, 2000)))).toEqual([
+      "delete element",
+      "delete element",
+    ]);
+    expect(verbs(set(ip, list(0, 9000)), set(ip, list(900, 9000)))).toEqual(["flush set", "add element"]);
+    const marks = "type ipv4_addr : mark;";
+    const map = (from: number) => set(marks, list(from, 9000, " : 1"), "map");
+    expect(verbs(map(0), map(900))).toEqual(["flush map", "add element"]);
+    const counted = `${ip} counter;`;
+    expect(verbs(set(counted, list(0, 9000)), set(counted, list(900, 9000)))).toEqual([
+      "delete element",
+      "delete element",
+    ]);
+  });
+
+  test("what auto-merge made one goes as one, and what stays of it comes back", () => {
+    const merging = "type ipv4_addr; auto-merge;";
+    const lines = nftTable
+      .ensure(set(merging, "10.0.0.0/24"), {
+        state: set(merging, "10.0.0.0/24, 10.0.1.0/24, 10.9.0.0/16"),
+        facts: { table: "inet fw", present: true, listing: {}, foreign: [] },
+      })
+      .flatMap(({ stdin = "" }) => stdin.replace(/\n\t?/g, " "));
+    expect(lines.join("")).toMatch(
+      /delete element inet fw s \{ 10\.0\.0\.0\/23, 10\.9\.0\.0\/16 \} add element inet fw s \{ 10\.0\.0\.0\/24 \}/,
+    );
+  });
+});
