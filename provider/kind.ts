@@ -113,6 +113,8 @@ export interface Boot<F> {
    * declared, and anything else is another's.
    */
   readonly link?: string;
+  /** What of it goes with a link, and is put back whenever a link appears. */
+  readonly again?: readonly Step[];
   /** Instead of what `ensure` says. */
   readonly steps?: readonly Step[];
   /** What prints the text on the host, after a change of what is too long to be sent whole with it. */

@@ -9,7 +9,7 @@ import { block, command, guarded, quote } from "./shell";
 /**
  * What makes the objects again after a boot lies on the host, a file for each, and needs nothing of ours but a shell:
  *
- *   /etc/hostnet/boot.d/*   functions of one object: `text`, of nft, or `make`; and `undo`
+ *   /etc/hostnet/boot.d/*   functions of one object: `text`, of nft, or `make`, and `again` for a link that went; and `undo`
  *   /etc/hostnet/boot       runs them: `tables` before the network is up, `links` when links are there, `late`; `remove`
  *   hostnet-nft.service     the first, also when nftables is restarted or reloaded, which empties the ruleset
  *   hostnet.service         the second
@@ -20,7 +20,7 @@ import { block, command, guarded, quote } from "./shell";
 export const FOLDER = "/etc/hostnet/boot.d";
 
 export interface AtBoot
-  extends Pick<Boot<unknown>, "order" | "table" | "closed" | "anew" | "when" | "link" | "listing"> {
+  extends Pick<Boot<unknown>, "order" | "table" | "closed" | "anew" | "when" | "link" | "again" | "listing"> {
   readonly steps: readonly Step[];
   /** What the steps were before the change. */
   readonly former?: readonly Step[];
@@ -54,7 +54,8 @@ export function bootFile(name: string, label: string, boot: AtBoot, ssh = 22): F
         ? []
         : [`if ip link show dev ${quote(link)} >/dev/null 2>&1; then`, ...(over ? all(over) : others), "fi"];
     const made = block("make", [...there, ...all(boot.steps)]);
-    return { path, text: `${head(boot.when ?? "link", order)}${closed}${needs}${made}${undone}` };
+    const again = boot.again ? block("again", boot.again.map(run)) : "";
+    return { path, text: `${head(boot.when ?? "link", order)}${closed}${needs}${made}${again}${undone}` };
   }
   const anew = boot.anew === undefined ? "" : `# anew ${boot.anew}\n`;
   const text = `${head("table", `${digest(boot.table)}-${order}`)}${closed}${anew}${undone}`;
@@ -149,7 +150,7 @@ const FILES = [
 const RUNNER = `# Written by pulumi-hostnet, and removed with the last object that it keeps.
 # sh /etc/hostnet/boot tables: each table of nftables with its sets, in one transaction, before the network is up
 # sh /etc/hostnet/boot links: everything else; what fails, as its links are not there yet, is tried again for a minute
-# sh /etc/hostnet/boot late: what needs libvirt, and what still failed, once
+# sh /etc/hostnet/boot late: what needs libvirt, what still failed, and what went with a link that is there again, once
 # sh /etc/hostnet/boot remove: takes away all that is kept here, for good
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TZ=UTC
 R=/run/hostnet or=
@@ -244,7 +245,8 @@ links() {
 }
 indexes() { ip -o link | sed 's/:.*//'; }
 late() {
-  [ -s $R/failed ] || return 0
+  bound=$(files ruleset)
+  [ -s $R/failed ] || [ -n "$bound" ] || return 0
   exec 9>$R/lock || return
   flock -x 9
   # Once more for a link that appears meanwhile: systemd starts no second run for it.
@@ -252,7 +254,8 @@ late() {
   until [ "$there" = "$(indexes)" ]; do
     there=$(indexes)
     rest=
-    for f in $(missing link ruleset late); do
+    absent=$([ ! -s $R/failed ] || missing link ruleset late)
+    for f in $absent; do
       if [ -e $R/part.$f ]; then
         whole "$f" || { rest="$rest $f"; continue; }
         ( . "./$f"; undo ) >/dev/null 2>&1 9>&-
@@ -260,8 +263,11 @@ late() {
       fi
       attempt "$f" || { rest="$rest $f"; partly "$f"; }
     done
+    for f in $bound; do
+      echo "$absent" | grep -qx "$f" || ( . "./$f"; again ) >/dev/null 2>&1 9>&-
+    done
     rm -f $R/*.err
-    failed $rest
+    [ ! -s $R/failed ] || failed $rest
   done
 }
 remove() {

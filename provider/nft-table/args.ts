@@ -29,8 +29,10 @@ export interface BaseChain extends RegularChain {
   priority: number | string;
   /**
    * Interface of an ingress or egress chain. It must exist (before Linux 6.16), and takes the chain along when it goes, which
-   * is drift. Where the chain drops or rejects anything, all but SSH, neighbour discovery, ARP and DHCP is dropped there from a
-   * boot until the chain is.
+   * is drift. When it is there again the host puts the chain back, as udev tells it (2 s in the lab), unless `persist` is
+   * false. Until then what comes by it passes: where that must not be, filter by name in another family, as `iifname` of
+   * bridge or inet does. Where the chain drops or rejects anything, all but SSH, neighbour discovery, ARP and DHCP is dropped
+   * there from a boot until the chain is.
    */
   device?: string;
   /** Several of them. Linux 5.5. */

@@ -62,7 +62,7 @@ const filters = (d: NftTable): Block[] =>
     ? []
     : [...tableOf(d).blocks.values()].filter((block) => typeOf(block) !== undefined && decides(block));
 const typeOf = ({ head }: Block): string | undefined => head.find((line) => line.startsWith("type filter "));
-const linksOf = ({ head }: Block): string[] =>
+export const linksOf = ({ head }: Block): string[] =>
   head.flatMap((line) => BOUND.exec(line)?.[1]?.match(/[^\s{},"]+/g) ?? []);
 
 const closedChains = (d: NftTable): string[] =>

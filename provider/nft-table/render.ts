@@ -6,7 +6,7 @@ import { type Block, keyOf } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
 import { hasFlag, isBase, meaning, type Table, tableOf } from "./blocks";
-import { closed, closedUntilBound, isBound, opening } from "./closed";
+import { closed, closedUntilBound, isBound, linksOf, opening } from "./closed";
 import { elements, isWhole, NONE, printElements } from "./elements";
 import type { Facts } from "./parse";
 
@@ -55,7 +55,8 @@ export const skeleton = (d: NftTable): readonly string[] =>
 
 /** After its sets. One that is bound to links cannot come before them. */
 export function boot(d: NftTable): Boot<Facts> {
-  if (isBound(d)) return { order: 50, when: "ruleset", facts: NOTHING, closed: closedUntilBound(d) };
+  if (isBound(d))
+    return { order: 50, when: "ruleset", facts: NOTHING, closed: closedUntilBound(d), again: bindings(d) };
   const table = `${d.family} ${d.name}`;
   return {
     table,
@@ -65,6 +66,26 @@ export function boot(d: NftTable): Boot<Facts> {
     anew: `add table ${table}; delete table ${table}`,
   };
 }
+
+/** Chains that went with a link, or lack it now that it is there again: made anew, each by itself. */
+function bindings(d: NftTable): Step[] {
+  const [table, all] = [`${d.family} ${d.name}`, tableOf(d)];
+  const bound = [...all.blocks].filter(([, block]) => block.kind === "chain" && linksOf(block).length > 0);
+  return bound.map(([key, block]) => {
+    const others = { ...all, blocks: new Map([...all.blocks].filter(([other]) => other !== key)) };
+    const name = `chain ${table} ${block.name}`;
+    return {
+      ...transaction([
+        ...["add", "flush", "delete"].map((verb) => `${verb} ${name}`),
+        ...changes(table, d.family, all, others),
+      ]),
+      unless: ["sh", "-c", HAS_LINKS, "sh", d.family, d.name, block.name, ...linksOf(block)],
+    };
+  });
+}
+const HAS_LINKS =
+  'l=$(nft list chain "$1" "$2" "$3" | tr -cs "[:alnum:]_.:@-" "\\n"); shift 3; ' +
+  'for d; do printf "%s\\n" "$l" | grep -qxF -e "$d" || exit; done';
 
 /** A table that others' sets still live in stays, without what is ours; so does one that was bare before a change. */
 export function remove(before: Seen, { desired }: Last<Shape, Facts>): readonly Step[] {

@@ -3,16 +3,15 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dhcpDns } from "../../provider/dhcp-dns";
-import { RunHosts } from "../../provider/hosts";
 import { kernelModules } from "../../provider/kernel-modules";
-import { lifecycle } from "../../provider/lifecycle";
 import { nwFilter } from "../../provider/nw-filter";
 import { nwFilterBinding } from "../../provider/nw-filter-binding";
 import { version } from "../../provider/version";
 import { vlan } from "../../provider/vlan";
 import { vrf } from "../../provider/vrf";
-import { Stack, type State } from "../engine";
+import type { State } from "../engine";
 import { startVm, type Vm } from "../lab/vm.ts";
+import { WholeHost } from "./whole.ts";
 
 interface Sample {
   readonly states: Readonly<Record<string, State>>;
@@ -24,13 +23,21 @@ interface Sample {
 }
 
 let vm: Vm;
-const open: RunHosts[] = [];
+let whole: WholeHost;
 beforeAll(async () => {
   vm = await startVm();
+  whole = new WholeHost(vm, {
+    KernelModules: kernelModules,
+    Vlan: vlan,
+    Vrf: vrf,
+    NwFilter: nwFilter,
+    NwFilterBinding: nwFilterBinding,
+    DhcpDns: dhcpDns,
+  });
   await vm.sh(WORLD);
 }, 600_000);
 afterAll(async () => {
-  for (const hosts of open) hosts.close();
+  whole?.close();
   await vm?.stop();
 });
 
@@ -72,24 +79,9 @@ function args(kind: keyof typeof declared) {
   return {
     ...(kind === "NwFilterBinding" || kind === "DhcpDns" ? {} : { name }),
     ...fields,
-    connection: { host: "127.0.0.1", port: vm.port, hostKey: vm.hostKey },
+    connection: whole.connection,
   };
 }
-
-const stack = (): Stack =>
-  new Stack("dev", () => {
-    const hosts = new RunHosts();
-    open.push(hosts);
-    hosts.configure((key) => (key === "privateKey" ? readFileSync(vm.keyFile, "utf8") : undefined));
-    return {
-      KernelModules: lifecycle(kernelModules, hosts),
-      Vlan: lifecycle(vlan, hosts),
-      Vrf: lifecycle(vrf, hosts),
-      NwFilter: lifecycle(nwFilter, hosts),
-      NwFilterBinding: lifecycle(nwFilterBinding, hosts),
-      DhcpDns: lifecycle(dhcpDns, hosts),
-    };
-  });
 
 const folder = "test/samples/lab";
 const virsh = (words: string) => vm.sh(`LC_ALL=C.UTF-8 virsh -q -c qemu:///system ${words}`);
@@ -123,7 +115,7 @@ async function lasting() {
 
 if (process.env.HOSTNET_SAMPLE === "write")
   test("write the sample of this version", async () => {
-    const dev = stack();
+    const dev = whole.stack();
     for (const kind of order) await dev.up(kind, declared[kind].name, args(kind));
     const found = await vm.sh(
       "find /etc /var/lib/hostnet -newer /run/before-samples ! -type d -printf '%p %l\\n' | grep -E 'hostnet|nf_conntrack' | grep -v libvirt | sort",
@@ -172,7 +164,7 @@ test.each(readdirSync(folder))(
     const before = await lasting();
     const sample = await read(name);
     await restore(sample);
-    const dev = stack();
+    const dev = whole.stack();
     for (const [urn, state] of Object.entries(sample.states)) dev.resources.set(urn, structuredClone(state));
     for (const kind of order) await dev.up(kind, declared[kind].name, args(kind));
     expect(dev.steps).toEqual(order.map((kind) => `same ${declared[kind].name}`));

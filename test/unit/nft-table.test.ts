@@ -793,3 +793,26 @@ describe("prefixes that go", () => {
     );
   });
 });
+
+test("at boot: a chain that went with its link is made anew by itself, where it lacks one", () => {
+  const base = { type: "filter", hook: "ingress", priority: 0 } as const;
+  const d = desired({
+    name: "taps",
+    family: "netdev",
+    chains: {
+      in: { ...base, devices: ["tap0", "tap1"], rules: ["jump guests"] },
+      guests: { rules: ["drop"] },
+    },
+  });
+  const again = nftTable.boot!(d, {} as Facts).again!;
+  expect(again.map(({ stdin }) => stdin)).toEqual([
+    `add chain netdev taps in
+flush chain netdev taps in
+delete chain netdev taps in
+add chain netdev taps in { type filter hook ingress devices = { "tap0", "tap1" } priority 0; policy accept; }
+flush chain netdev taps in
+add rule netdev taps in jump guests
+`,
+  ]);
+  expect(again[0]!.unless!.slice(-5)).toEqual(["netdev", "taps", "in", "tap0", "tap1"]);
+});
