@@ -105,24 +105,25 @@ export function membership(d: Interface, state?: Interface, last?: Interface): S
   return last?.vrf !== undefined && state?.vrf === last.vrf ? [moved("nomaster")] : [];
 }
 
+/** The routes through it but for those that are declared, or were: these are seen to by themselves. */
+export function othersRoutes(
+  d: Interface,
+  state: Interface,
+  { within, passing }: InterfaceFacts,
+): RouteText[] {
+  const declared = new Set([...(d.routes ?? []), ...(state.routes ?? [])].map(keyOfDeclared));
+  return passing.filter((text) => !(tableOf(text) === within && declared.has(keyOf(text))));
+}
+
 /**
  * Others' routes through it, which it loses as it enters or leaves a VRF: those of the table that it leaves go to the one
  * that it has from now on.
  */
-export function passingSteps(
-  d: Interface,
-  state: Interface,
-  { within, passing }: InterfaceFacts,
-  table: number,
-): Step[] {
-  const declared = new Set([...(d.routes ?? []), ...(state.routes ?? [])].map(keyOfDeclared));
-  return passing
-    .filter((text) => !(tableOf(text) === within && declared.has(keyOf(text))))
-    .map((text) =>
-      tableOf(text) === within && within !== table
-        ? moveRoute(inTable(text, table), d.name)
-        : restoreRoute(text, d.name),
-    );
+export function passingSteps(d: Interface, state: Interface, facts: InterfaceFacts, table: number): Step[] {
+  const moves = (text: RouteText) => tableOf(text) === facts.within && facts.within !== table;
+  return othersRoutes(d, state, facts).map((text) =>
+    moves(text) ? moveRoute(inTable(text, table), d.name) : restoreRoute(text, d.name),
+  );
 }
 
 /**

@@ -131,6 +131,9 @@ function isSound(kernel = ""): boolean {
   return Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 17);
 }
 
+const countOf = (list: Elements): number => Object.keys(list).length;
+const isSingle = (d: NftSet): boolean => typesOf(d).length === 1;
+
 /** What goes, what comes, and whether the whole list takes the place of the old one. */
 function changeOf(d: NftSet, state: NftSet, facts: Facts) {
   const [was, wanted] = [state.elements ?? {}, d.elements!];
@@ -140,29 +143,26 @@ function changeOf(d: NftSet, state: NftSet, facts: Facts) {
   const interval = flags.includes("interval");
   const lively = flags.includes("dynamic") || flags.includes("timeout");
   // What packets and time left there would be lost; concatenations are kept otherwise, and nft does not read them.
-  const walked = interval && typesOf(d).length === 1;
-  const [size, going, left] = [was, stale, wanted].map((list) => Object.keys(list).length) as [
-    number,
-    number,
-    number,
-  ];
-  const anew = walked && !lively && !d.counter && refills(facts.kernel, size, going, left);
-  return { stale, added, interval, lively, walked, size, anew };
+  const walked = interval && isSingle(d);
+  const size = countOf(was);
+  const anew =
+    walked && !lively && !d.counter && refills(facts.kernel, size, countOf(stale), countOf(wanted));
+  return { stale, added, interval, lively, size, anew };
 }
 
 const MOST_PATIENCE = 6000;
 
 /** Prefixes that are deleted one by one, or would be by the undo, on a host that is ten times as slow. */
 export function patience({ state, facts }: Seen, d?: NftSet): number {
-  if (!d?.elements || !state) return 0;
-  const { stale, added, walked, size, anew } = changeOf(d, state, facts);
-  const most = Math.max(Object.keys(stale).length, Object.keys(added).length);
-  return walked && !anew ? Math.min(Math.ceil(deleting(size, most) * 10), MOST_PATIENCE) : 0;
+  if (!d?.elements || !state || !isSingle(d) || !flagsListed(facts, state).includes("interval")) return 0;
+  const { stale, added, size, anew } = changeOf(d, state, facts);
+  const most = Math.max(countOf(stale), countOf(added));
+  return anew ? 0 : Math.min(Math.ceil(deleting(size, most) * 10), MOST_PATIENCE);
 }
 
 function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
   const { stale, added, interval, lively, anew } = changeOf(d, state, facts);
-  if (Object.keys(stale).length + Object.keys(added).length === 0) return [];
+  if (countOf(stale) + countOf(added) === 0) return [];
   if (anew) return [`flush ${place(d)}`, ...add(d, d.elements!)];
   // What packets and time take may be gone by now: adding it first makes its deletion no error. Not so in intervals, where
   // it could overlap with its successor.

@@ -1,4 +1,4 @@
-import { unquote } from "../formats/nft";
+import { references, unquote } from "../formats/nft";
 import { type Block, keyOf, parseBody } from "../formats/nft-block";
 import { collectionHead } from "../formats/nft-collection";
 import { parseTime } from "../formats/nft-element";
@@ -129,6 +129,14 @@ export const isBase = (block: Block): boolean =>
   block.kind === "chain" && block.head.some((line) => line.startsWith("type "));
 export const hasFlag = (block: Block, flag: string): boolean =>
   block.head.some((line) => line.startsWith("flags ") && line.slice(6).split(/ ?, ?/).includes(flag));
+
+/** Sets that rules write. */
+export const writtenBy = (...tables: Table[]): ReadonlySet<string> =>
+  new Set(
+    tables.flatMap(({ blocks }) =>
+      [...blocks.values()].flatMap((b) => (b.rules ?? []).flatMap((r) => references(r).written)),
+    ),
+  );
 
 /** Set whose elements come and go without us: packets add them, time takes them. */
 export const isLively = (block: Block, written: ReadonlySet<string>): boolean =>

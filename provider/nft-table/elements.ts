@@ -80,8 +80,9 @@ export function elements(
  * that cannot be told.
  */
 function tear(keys: readonly string[], stale: readonly string[]): readonly Range[] | undefined {
+  if (stale.length === 0) return undefined;
   const ranges = keys.map(rangeOf).filter((range) => range !== undefined);
-  if (stale.length === 0 || ranges.length < keys.length) return undefined;
+  if (ranges.length < keys.length) return undefined;
   const pieces: Range[] = [];
   for (const range of ranges.sort((a, b) => (a.low < b.low ? -1 : 1))) {
     const last = pieces.at(-1);

@@ -1,10 +1,10 @@
 import { HostnetError } from "../errors";
-import { references, unquote } from "../formats/nft";
+import { unquote } from "../formats/nft";
 import { type Block, type Body, keyOf, parseBody, printBlock } from "../formats/nft-block";
 import { ownedQuery, ownedSets } from "../formats/nft-owned";
 import type { Last, Observed, Query, Result } from "../kind";
 import type { NftTable, schema } from "./args";
-import { isLively, type Table, tableOf } from "./blocks";
+import { isLively, type Table, tableOf, writtenBy } from "./blocks";
 import { observe } from "./observe";
 import { relisted, relistedQuery } from "./relisted";
 import { inFields } from "./state";
@@ -55,12 +55,6 @@ function listings({ family, name, ...d }: NftTable, last?: Last<Shape, Facts>): 
 }
 
 const elementsManaged = (key: string, table: Table): boolean => table.blocks.get(key)?.elements !== undefined;
-const writtenBy = (...tables: Table[]): ReadonlySet<string> =>
-  new Set(
-    tables.flatMap(({ blocks }) =>
-      [...blocks.values()].flatMap((b) => (b.rules ?? []).flatMap((r) => references(r).written)),
-    ),
-  );
 
 export function parse(
   results: readonly Result[],

@@ -5,7 +5,7 @@ import { linesOf, transaction } from "../formats/nft-batch";
 import { type Block, keyOf } from "../formats/nft-block";
 import type { Boot, Last, Observed, Step } from "../kind";
 import type { NftTable, schema } from "./args";
-import { hasFlag, isBase, meaning, type Table, tableOf } from "./blocks";
+import { hasFlag, isBase, meaning, type Table, tableOf, writtenBy } from "./blocks";
 import { closed, closedUntilBound, isBound, linksOf, opening } from "./closed";
 import { elements, isWhole, NONE, printElements } from "./elements";
 import type { Facts } from "./parse";
@@ -137,8 +137,6 @@ function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
   return [...gone].map((name) => `set ${name}`).filter((key) => key in listing && !have.blocks.has(key));
 }
 
-const writtenBy = (table: Table): ReadonlySet<string> =>
-  new Set(texts(table).flatMap((text) => references(text).written));
 const texts = ({ blocks }: Table): string[] => [...blocks.values()].flatMap((block) => block.rules ?? []);
 
 type Change = "same" | "new" | "gone" | "remade" | "redeclared";

@@ -2,6 +2,7 @@ import { HostnetError } from "../errors";
 import {
   convergeAddresses,
   membership,
+  othersRoutes,
   passingSteps,
   requireMtu,
   requireTable,
@@ -9,7 +10,7 @@ import {
   through,
 } from "../formats/interface";
 import { batch, setLink } from "../formats/link";
-import { addressOf, keyOf, keyOfDeclared, restoreAddress, restoreRoute, tableOf } from "../formats/listed";
+import { addressOf, restoreAddress, restoreRoute } from "../formats/listed";
 import { convergeRoutes } from "../formats/route";
 import type { Boot, Claim, Last, Observed, Step } from "../kind";
 import type { schema, Vlan } from "./args";
@@ -131,14 +132,13 @@ function remade(d: Vlan, { rest, facts }: Seen, state: Vlan, bounced: boolean): 
   const master = d.vrf ?? (bounced ? undefined : facts.master);
   const leaves = (text: string) =>
     state.addresses?.includes(addressOf(text)) && !d.addresses?.includes(addressOf(text));
-  const declared = new Set([...(d.routes ?? []), ...(state.routes ?? [])].map(keyOfDeclared));
-  const stays = (text: string) => !(tableOf(text) === facts.within && declared.has(keyOf(text)));
+  const routes = master === facts.master ? othersRoutes(d, state, facts) : [];
   return batch([
     deleteDevice(d.name),
     addDevice({ ...d, protocol: d.protocol ?? rest?.protocol }, facts),
     ...(master === undefined ? [] : [setLink(d.name, "master", master)]),
     setLink(d.name, "up"),
     ...facts.lasting.filter((text) => !leaves(text)).flatMap((text) => restoreAddress(text, d.name)),
-    ...(master === facts.master ? facts.passing.filter(stays).map((text) => restoreRoute(text, d.name)) : []),
+    ...routes.map((text) => restoreRoute(text, d.name)),
   ]);
 }

@@ -91,36 +91,34 @@ test("there is a sample of this version", () => {
   expect(existsSync(join(folder, `${version}.json`))).toBe(true);
 });
 
-test.each(readdirSync(folder).filter((name) => name.endsWith(".json")))(
-  "%s: no diff, no drift, an update and a delete",
-  async (name) => {
-    const { states, records, host: commands } = sample(name);
-    host.sh(commands);
-    for (const [path, text] of Object.entries(records))
-      host.sh(`mkdir -p $(dirname ${path}); cat >${path} <<'END'\n${text.replace(/\n$/, "")}\nEND`);
-    const before = host.sh("nft list ruleset; ip addr show dev lan; ip rule");
+const samples = readdirSync(folder).filter((name) => name.endsWith(".json"));
+test.each(samples)("%s: no diff, no drift, an update and a delete", async (name) => {
+  const { states, records, host: commands } = sample(name);
+  host.sh(commands);
+  for (const [path, text] of Object.entries(records))
+    host.sh(`mkdir -p $(dirname ${path}); cat >${path} <<'END'\n${text.replace(/\n$/, "")}\nEND`);
+  const before = host.sh("nft list ruleset; ip addr show dev lan; ip rule");
 
-    const stack = new Stack("dev", () => providers(host));
-    for (const [urn, state] of Object.entries(states)) stack.resources.set(urn, structuredClone(state));
-    for (const kind of order) await stack.up(kind, declared[kind].name, declared[kind]);
-    expect(stack.steps).toEqual(order.map((kind) => `same ${declared[kind].name}`));
-    for (const kind of order)
-      expect((await stack.refresh(kind, declared[kind].name))!.outputs.drift).toEqual([]);
-    expect(host.sh("nft list ruleset; ip addr show dev lan; ip rule")).toBe(before);
+  const stack = new Stack("dev", () => providers(host));
+  for (const [urn, state] of Object.entries(states)) stack.resources.set(urn, structuredClone(state));
+  for (const kind of order) await stack.up(kind, declared[kind].name, declared[kind]);
+  expect(stack.steps).toEqual(order.map((kind) => `same ${declared[kind].name}`));
+  for (const kind of order)
+    expect((await stack.refresh(kind, declared[kind].name))!.outputs.drift).toEqual([]);
+  expect(host.sh("nft list ruleset; ip addr show dev lan; ip rule")).toBe(before);
 
-    await stack.run().up("Bridge", "lan", { ...declared.Bridge, ageingTime: 70 });
-    const [forward, drop] = [declared.NftTable.chains.forward, "tcp dport 25 drop"];
-    await stack.up("NftTable", "fw", {
-      ...declared.NftTable,
-      chains: { forward: { ...forward, rules: [...forward.rules, drop] } },
-    });
-    expect(host.sh('ip -d link show dev lan | grep -o "ageing_time [0-9]*"; nft list ruleset')).toMatch(
-      /^ageing_time 7000\n[\s\S]*tcp dport 25 drop/,
-    );
-    for (const kind of [...order].reverse()) await stack.run().destroy(kind, declared[kind].name);
-    expect(
-      host.sh("nft list ruleset; ip rule; ls -A /etc/hostnet; cat /proc/sys/net/ipv4/conf/lo/rp_filter"),
-    ).toMatch(/^0:.*\n32766:.*\n32767:.*\n[01]\n$/);
-    expect(host.sh("ip -br link")).not.toContain("lan");
-  },
-);
+  await stack.run().up("Bridge", "lan", { ...declared.Bridge, ageingTime: 70 });
+  const [forward, drop] = [declared.NftTable.chains.forward, "tcp dport 25 drop"];
+  await stack.up("NftTable", "fw", {
+    ...declared.NftTable,
+    chains: { forward: { ...forward, rules: [...forward.rules, drop] } },
+  });
+  expect(host.sh('ip -d link show dev lan | grep -o "ageing_time [0-9]*"; nft list ruleset')).toMatch(
+    /^ageing_time 7000\n[\s\S]*tcp dport 25 drop/,
+  );
+  for (const kind of [...order].reverse()) await stack.run().destroy(kind, declared[kind].name);
+  expect(
+    host.sh("nft list ruleset; ip rule; ls -A /etc/hostnet; cat /proc/sys/net/ipv4/conf/lo/rp_filter"),
+  ).toMatch(/^0:.*\n32766:.*\n32767:.*\n[01]\n$/);
+  expect(host.sh("ip -br link")).not.toContain("lan");
+});
