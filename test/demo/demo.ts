@@ -2,7 +2,7 @@
 import { exampleProject } from "../e2e/lab.ts";
 import { Project } from "../e2e/project.ts";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
-import { FalseClaim, proven } from "./claims.ts";
+import { behind, FalseClaim, proven } from "./claims.ts";
 import { life } from "./life.ts";
 import { router } from "./router.ts";
 
@@ -15,13 +15,13 @@ async function demo(): Promise<void> {
   const vm = await startVm();
   console.log(`Set up in ${seconds(begin)}, the virtual machine in ${seconds(ready)}.`);
   if (keep) return first(vm);
-  // The second scene's boots while the first is played.
   const other = startVm({ keepDisk: true });
-  other.catch(() => {});
+  // Its host boots and reboots, while the first scene waits for its own.
+  const router = behind(async () => second(await other));
   try {
     await first(vm);
-    console.log(`\nThe first scene took ${seconds(ready)}.`);
-    await second(await other);
+    console.log(`\nThe first scene took ${seconds(ready)}. Played meanwhile:`);
+    await router.tell();
   } finally {
     await other.then(
       (started) => started.stop(),

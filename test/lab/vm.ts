@@ -202,12 +202,10 @@ export async function launchOf(
   own: Pick<Boot, "folder" | "keepDisk" | "detached">,
 ): Promise<Machine> {
   const { image, kvm, booted } = lab;
-  const from = join((!own.keepDisk && booted) || image, "disk.img");
-  if (!own.keepDisk)
-    return launch({ ...own, image, disk: from, kvm, memory: booted && join(booted, "memory") });
-  const disk = join(own.folder, "disk.img");
-  execFileSync("cp", ["--sparse=always", "--reflink=auto", from, disk]);
-  return launch({ ...own, image, disk, kvm });
+  const from = join(booted ?? image, "disk.img");
+  const disk = own.keepDisk ? join(own.folder, "disk.img") : from;
+  if (disk !== from) execFileSync("cp", ["--sparse=always", "--reflink=auto", from, disk]);
+  return launch({ ...own, image, disk, kvm, memory: booted && join(booted, "memory") });
 }
 
 function quote(text: string): string {
