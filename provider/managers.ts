@@ -79,7 +79,7 @@ export function parseManagers({ stdout }: Result): ManagedLinks {
 
 /** Either lets go a moment later, takes its addresses along, and the link down: on which whoever moves it has just counted. */
 const take = ({ reload, gone }: (typeof MANAGERS)[Managed["by"]]): string => `umask 022
-mkdir -p "\${1%/*}" && command cat >"$1" || exit
+mkdir -p "\${1%/*}" && command cat >"$1" && sync "$1" || exit
 a=/run/hostnet/$2.addresses u=$(ip -o link show dev "$2" up) n=0
 ip addr save dev "$2" >"$a"
 ${reload} || exit

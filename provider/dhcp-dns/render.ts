@@ -100,6 +100,8 @@ function settle(
     ...(tested === undefined
       ? []
       : [{ argv: ["/usr/sbin/dnsmasq", "--test", `--conf-file=${fresh(tested)}`] }]),
+    // On the disk before they have their names.
+    { argv: ["sync", ...Object.keys(wanted).map(fresh)] },
     ...Object.keys(wanted).map((path) => ({ ...stop(link), unless: ["cmp", "-s", fresh(path), path] })),
     ...stale.map((path) => ({ ...stop(link), unless: ["test", "!", "-e", path] })),
     ...Object.keys(wanted).map((path) => ({ argv: ["mv", "-f", fresh(path), path] })),

@@ -50,7 +50,7 @@ lock() {
 settle() {
   o=/run/hostnet/outcome
   true >$o.new 2>/dev/null && true >$o.err 2>/dev/null || o=/dev/null
-  if [ $o = /dev/null ]; then $1 >$o 2>&1; else $1 >$o.new 2>$o.err; mv $o.new $o; fi
+  if [ $o = /dev/null ]; then $1 >$o 2>&1; kept; else $1 >$o.new 2>$o.err; kept && mv $o.new $o; fi
   rm -rf $P
   tidy
 }
@@ -137,7 +137,7 @@ export function timeoutOf(plans: readonly Plan[]): number | undefined {
 /** The last lines of main: armed changes wait, and a script without any is done. */
 export function ending(plans: readonly Plan[]): readonly string[] {
   const timeout = timeoutOf(plans);
-  const done = ["rm -rf $P", "tidy"];
+  const done = ["kept || exit 77", "rm -rf $P", "tidy"];
   if (timeout === undefined) return done;
   const wait = `now; echo $((N + ${Math.ceil(timeout * 100)})) >$P/applied; tell`;
   return [`if grep -qsx applied $P/u*; then ${wait}; else`, ...done.map((line) => `  ${line}`), "fi"];

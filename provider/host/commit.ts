@@ -207,6 +207,10 @@ function refuse({ code, stderr }: Reply): void {
       throw new HostnetError("another change has held the host's lock for 30 s: try again");
     case 76:
       throw new HostnetError(`another change still waits for its confirmation: ${said}. Try again`);
+    case 77:
+      throw new UnknownOutcome(
+        `the change is made, but the disk there may not have kept its records: ${said}`,
+      );
     case 78:
       throw new HostnetError(`the undo of the change could not be armed, so nothing was done: ${said}`);
     case 79:

@@ -11,6 +11,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   head: "coreutils",
   mktemp: "coreutils",
   sha256sum: "coreutils",
+  sync: "coreutils",
   timeout: "coreutils",
   wc: "coreutils",
 };

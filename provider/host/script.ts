@@ -7,7 +7,7 @@ import { sedOf } from "./edit";
 import { CUT } from "./outcome";
 import { type Change, END, type File, type Plan } from "./plan";
 import { sha256 } from "./shared";
-import { block, command, guarded, PRELUDE, quote } from "./shell";
+import { ASIDE, block, command, guarded, PRELUDE, quote } from "./shell";
 
 /**
  * Many plans as one script: each with its own guard, steps and undo, in order. A bad one touches no neighbour.
@@ -30,8 +30,10 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
   const written = plans.flatMap(({ change }) =>
     change ? [...change.intent, ...change.record, ...change.restore] : [],
   );
+  const set = aside(plans);
   const folders = [
-    ...new Set(written.filter((file) => file.text !== undefined).map((file) => dirname(file.path))),
+    ...foldersOf(written.filter((file) => file.text !== undefined)),
+    ...(set.length > 0 ? [ASIDE] : []),
   ];
   // What runs at boot is there when the first object is: with its intent.
   const keeps = folders.includes(FOLDER) && plans.some(({ change }) => (change?.intent.length ?? 0) > 0);
@@ -39,12 +41,13 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
     ...(changes ? opening(plans, by) : []),
     ...(folders.length > 0 ? [`mkdir -p ${folders.map(quote).join(" ")} || { rm -rf $P; exit 73; }`] : []),
     ...(keeps ? ["boots || { rm -rf $P; tidy; exit 73; }"] : []),
+    ...(set.length > 0 ? ["asides || { rm -rf $P; tidy; exit 73; }"] : []),
     ...plans.map((_, n) => `o${n}`),
     ...(changes ? ending(plans) : []),
     "return 0",
   ];
   const modes = changes
-    ? `${settling(plans)}case \${1-} in watch | undo | confirm) "$@"; exit ;; esac\n`
+    ? `${block("asides", set)}${block("kept", kept(written))}${settling(plans)}case \${1-} in watch | undo | confirm) "$@"; exit ;; esac\n`
     : "";
   const body = `${PRELUDE}R=${mark} C=${quote(CUT)}
 ${MODES}${keeps ? INSTALL : ""}${functions.join("")}${modes}${block("main", main)}lock ${changes ? "-x" : "-s"}
@@ -58,6 +61,35 @@ exit
 }
 
 type Framed = (step: Step, n: number) => string;
+
+const foldersOf = (files: readonly File[]): string[] => [...new Set(files.map(({ path }) => dirname(path)))];
+
+/** Texts that are known before the first step are written to the disk at one go, and get their places by a rename. */
+function aside(plans: readonly Plan[]): readonly string[] {
+  const each = plans.flatMap(({ change }, n) =>
+    change
+      ? waiting(change).map((file, k) => `aside ${besides(file, n, k)} ${quote(file.text!)} || return`)
+      : [],
+  );
+  return each.length > 0 ? [...each, "sync $A"] : [];
+}
+
+const waiting = ({ intent, record }: Change): readonly File[] =>
+  [...intent, ...record].filter(({ text, source }) => text !== undefined && source === undefined);
+
+/** On the same file system, where nothing else looks. */
+const besides = ({ path }: File, n: number, k: number): string =>
+  `${path.startsWith("/run/") ? "$P" : ASIDE}/${n}.${k}`;
+
+/** The names too are on the disk, before anybody is told. */
+function kept(written: readonly File[]): readonly string[] {
+  const lasting = foldersOf(written).filter((folder) => !folder.startsWith("/run/"));
+  if (lasting.length === 0) return [];
+  return [
+    `for x in ${lasting.map(quote).join(" ")}; do [ ! -d $x ] || set -- "$@" $x; done`,
+    '[ $# = 0 ] || sync "$@"',
+  ];
+}
 
 const looks = (name: string, queries: readonly Query[], framed: Framed): string =>
   block(name, [...queries.map(framed), "return 0"]);
@@ -73,8 +105,11 @@ function operation(
   const end = (code: number): string => `{ M="$R ${n} end"; f 0 ${code}; return; }`;
   // Before the files, which may say the same at length.
   const steps = change.steps.map(framed);
-  const write = ({ path, text, source, listing, former }: File): string => {
+  const set = waiting(change);
+  const write = (file: File): string => {
+    const { path, text, source, listing, former } = file;
     if (text === undefined) return `drop ${quote(path)}`;
+    if (set.includes(file)) return `mv ${besides(file, n, set.indexOf(file))} ${quote(path)}`;
     if (source === undefined) return `put ${quote(path)} ${quote(text)}`;
     const fill = `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)}`;
     if (!listing || data.holds(source)) return `${fill} ${data.command(source)}`;

@@ -21,11 +21,14 @@ export function guarded(step: Step, run: string): string {
   return [...probes, run].join(" || ");
 }
 
+/** Where files wait for their places. */
+export const ASIDE = "/etc/hostnet/aside";
+
 /** What every script begins with. */
 export const PRELUDE = `umask 077
 export TZ=UTC
 P=/run/hostnet/pending
-D=\${0%/*} T= L= V=
+D=\${0%/*} T= L= V= A=
 trap '' HUP PIPE
 trap T=1 TERM INT
 # f ends the output of a command with a frame, on both streams; s runs a command and frames it.
@@ -33,10 +36,13 @@ f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2
 s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
 # i prints the stdin of a step, which lies behind the end of this script, in one piece or in two.
 i() { tail -c +$((B + $1)) "$0" | head -c "$2"; [ $# = 2 ] || i "$3" "$4"; }
-# put leaves no file behind that ls shows, wherever it is cut; cat can say why a disk takes no more, printf cannot.
-put() { p=\${1%/*}/.new; w "$2" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
+# put leaves no file behind that ls shows, wherever it is cut, be it by the machine's power: it is on the disk before it has
+# its name. cat can say why a disk takes no more, printf cannot.
+put() { p=\${1%/*}/.new; w "$2" && sync "$p" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
 # fill: the same with what a command prints in between.
-fill() { p=\${1%/*}/.new; dest=$1 head=$2 tail=$3; shift 3; { printf %s "$head" && "$@" && printf %s "$tail"; } >"$p" && mv "$p" "$dest" || { rm -f "$p"; return 1; }; }
+fill() { p=\${1%/*}/.new; dest=$1 head=$2 tail=$3; shift 3; { printf %s "$head" && "$@" && printf %s "$tail"; } >"$p" && sync "$p" && mv "$p" "$dest" || { rm -f "$p"; return 1; }; }
+# aside: the same for what gets its place later: many wait for the disk together.
+aside() { p=$1; w "$2" && A="$A $1"; }
 # edited prints what fill put in between the last time, edited by sed; where that has not the right hash, what a command prints.
 edited() {
   sed -e '1,/^text() /d' -e '/^HOSTNET$/,$d' "$1" 2>/dev/null | sed -e "$3" >"$D/e"
@@ -52,7 +58,8 @@ say() { L="$L$1: $2
 "; }
 tell() { [ -z "$L" ] || ! command -v logger >/dev/null || printf %s "$L" | logger -t hostnet; L=; }
 tidy() {
-  rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet/boot.d /etc/hostnet 2>/dev/null
+  for x in ${ASIDE}/*; do [ ! -e "$x" ] || { rm -rf ${ASIDE}; break; }; done
+  rmdir /run/hostnet/objects /etc/hostnet/objects /etc/hostnet/shared /etc/hostnet/boot.d ${ASIDE} /etc/hostnet 2>/dev/null
   [ -e /etc/hostnet/boot.d ] || [ ! -e /etc/hostnet/boot ] || sh /etc/hostnet/boot gone >/dev/null 2>&1
   tell
 }

@@ -43,7 +43,7 @@ export function ensure(d: KernelModules, before: Seen, last?: Last<Shape, Facts>
 
   function boot(module: string, wanted: boolean): Step[] {
     if (!wanted) return last?.desired.persist ? [forget(module)] : [];
-    return before.facts.boot.includes(module) && !wayBack ? [] : [atBoot(module)];
+    return before.facts.boot.includes(module) && !wayBack ? [] : atBoot(module);
   }
 }
 
@@ -91,7 +91,8 @@ const forget = (module: string): Step => ({
   released: [booting(module)],
 });
 
-const atBoot = (module: string): Step => ({
-  argv: ["install", "-D", "-m", "644", "/dev/stdin", bootFile(module)],
-  stdin: bootText(module),
-});
+const atBoot = (module: string): Step[] => [
+  { argv: ["install", "-D", "-m", "644", "/dev/stdin", bootFile(module)], stdin: bootText(module) },
+  // On the disk before anybody is told.
+  { argv: ["sync", bootFile(module)] },
+];

@@ -245,6 +245,7 @@ describe("cases", () => {
     `install -D -m 644 /dev/stdin ${CONF}.new`,
     `install -D -m 644 /dev/stdin ${UNIT}.new`,
     `/usr/sbin/dnsmasq --test --conf-file=${CONF}.new`,
+    `sync ${CONF}.new ${UNIT}.new`,
     `systemctl stop hostnet-dhcp-dns-br-lan.servic[e] unless cmp -s ${CONF}.new ${CONF}`,
     `systemctl stop hostnet-dhcp-dns-br-lan.servic[e] unless cmp -s ${UNIT}.new ${UNIT}`,
     "systemctl stop hostnet-dhcp-dns-br-lan.servic[e] unless test ! -e /run/hostnet/dhcp-dns-br-lan.conf",

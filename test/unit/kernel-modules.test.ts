@@ -120,6 +120,7 @@ describe("cases", () => {
       `install -D -m 644 /dev/stdin ${file("br_netfilter")}`,
       "  # Written by pulumi-hostnet.",
       "  br_netfilter",
+      `sync ${file("br_netfilter")}`,
     ]);
     const once = desired(["br_netfilter"], { persist: false });
     expect(text(kernelModules.ensure(once, look(host(), once)))).toEqual(["modprobe br_netfilter"]);
@@ -146,6 +147,7 @@ describe("cases", () => {
     expect(forgotten.state).toEqual({ ...d, persist: false });
     expect(brief(kernelModules.ensure(d, forgotten, applied(d)))).toEqual([
       `install -D -m 644 /dev/stdin ${file("br_netfilter")}`,
+      `sync ${file("br_netfilter")}`,
     ]);
   });
 

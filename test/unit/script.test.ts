@@ -44,12 +44,10 @@ w0() {
   mv /etc/hostnet/shared/l/11 $P/c0.1 2>/dev/null || :
   echo begun >$P/u0 && mkdir -p /etc/hostnet/shared/k && { [ -e /etc/hostnet/shared/k/former ] || put /etc/hostnet/shared/k/former '"0"'; } && put /etc/hostnet/shared/k/11 'value 1
 owner urn:a
-' && put /etc/hostnet/objects/a.json '{"changing":true}
-'
+' && mv /etc/hostnet/aside/0.0 /etc/hostnet/objects/a.json
 }
 r0() {
-  put /etc/hostnet/objects/a.json '{}
-' && drop /run/hostnet/objects/a.json
+  mv /etc/hostnet/aside/0.1 /etc/hostnet/objects/a.json && drop /run/hostnet/objects/a.json
 }
 a0() {
   i 1 20 | s 0 nft -f - || return
@@ -96,6 +94,17 @@ q1() {
 o1() {
   M="$R 1 q"; q1
 }
+asides() {
+  aside /etc/hostnet/aside/0.0 '{"changing":true}
+' || return
+  aside /etc/hostnet/aside/0.1 '{}
+' || return
+  sync $A
+}
+kept() {
+  for x in /etc/hostnet/objects; do [ ! -d $x ] || set -- "$@" $x; done
+  [ $# = 0 ] || sync "$@"
+}
 k() {
   x=; { read -r x <$P/u0; } 2>/dev/null; [ "$x" != applied ] || e0
 }
@@ -113,9 +122,11 @@ case \${1-} in watch | undo | confirm) "$@"; exit ;; esac
 main() {
   { mkdir $P && command cat "$0" >$P/script && echo $R >$P/token && echo 'me@here: change k' >$P/holder; } || { rm -rf $P; exit 73; }
   true >$P/ready
-  mkdir -p /etc/hostnet/objects || { rm -rf $P; exit 73; }
+  mkdir -p /etc/hostnet/objects /etc/hostnet/aside || { rm -rf $P; exit 73; }
+  asides || { rm -rf $P; tidy; exit 73; }
   o0
   o1
+  kept || exit 77
   rm -rf $P
   tidy
   return 0
@@ -140,7 +151,7 @@ delete table inet it's
         /^\S/.test(line) && !/^([a-z]\w*\(\) \{|\}|B=|D=|P=|R=|umask|export|trap|#|owner|' |")/.test(line),
     );
   // What the script does when it is called for the end of a change that waits.
-  expect(calls).toEqual(["'", 'case ${1-} in watch | undo | confirm) "$@"; exit ;; esac']);
+  expect(calls).toEqual(['case ${1-} in watch | undo | confirm) "$@"; exit ;; esac']);
 });
 
 test("a look takes the lock with others, and makes no folder", () => {
