@@ -87,6 +87,8 @@ interface AddressJson {
   mngtmpaddr?: boolean;
   home?: boolean;
   metric?: number;
+  /** Who gave it, where the kernel notes that (since Linux 5.18) and iproute2 tells. */
+  protocol?: string;
   /** The name of the device, where none was given. IPv4 only. */
   label?: string;
   valid_life_time?: number;
@@ -145,6 +147,7 @@ function parseAddress(a: AddressJson, dev: string): LinkAddress {
       ...flags,
       ...(a.label === undefined || a.label === dev ? [] : ["label", a.label]),
       ...(a.metric === undefined ? [] : ["metric", String(a.metric)]),
+      ...(a.protocol === undefined ? [] : ["proto", a.protocol]),
       ...lifetime,
     ],
   };
