@@ -4,7 +4,7 @@ import { GIVE_ALL } from "../managers";
 import { LONG } from "./data";
 import type { File } from "./plan";
 import { digest } from "./shared";
-import { block, command, guarded, quote } from "./shell";
+import { ASIDE, block, command, guarded, quote } from "./shell";
 
 /**
  * What makes the objects again after a boot lies on the host, a file for each, and needs nothing of ours but a shell:
@@ -131,9 +131,9 @@ const WANTS: readonly (readonly [wanted: string, by: string])[] = [
   ["hostnet.service", "multi-user.target"],
   ["hostnet-late.service", "multi-user.target"],
 ];
-/** networkd takes away the rules of others when it starts, ours among them. */
+/** When networkd starts it takes away the rules of others, and their routes that lead to no link (`unreachable`), ours among them. */
 const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
-const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\n";
+const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no\n";
 const UDEV = "/etc/udev/rules.d/80-hostnet.rules";
 const APPEARS =
   'ACTION=="add", SUBSYSTEM=="net", TAG+="systemd", ENV{SYSTEMD_WANTS}+="hostnet-late.service"\n';
@@ -183,6 +183,8 @@ tables() {
   exec 9>$R/lock || return
   bad=0
   flock -x 9
+  # Of a change that the machine did not live to end.
+  [ -e $R/pending ] || rm -rf ${ASIDE}
   for f in *; do
     [ -e "$f" ] || continue
     kind=; read -r _ kind _ <"$f"
@@ -279,7 +281,7 @@ remove() {
     ( . "./$f"; undo ) >/dev/null 9>&- || echo "not all of $(sed -n '1s/^# [^ ]* [^ ]* //p' "$f") could be taken away" >&2
   done
   ${GIVE_ALL}
-  rm -rf ${FOLDER} /etc/hostnet/objects /etc/hostnet/shared /etc/modules-load.d/hostnet-*.conf
+  rm -rf ${FOLDER} ${ASIDE} /etc/hostnet/objects /etc/hostnet/shared /etc/modules-load.d/hostnet-*.conf
   gone
 }
 # With the last object.

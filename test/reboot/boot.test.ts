@@ -106,10 +106,10 @@ test("a reboot, T10, T14, restarts of nftables, and at last nothing is left", as
 
   for (const way of ["restart nftables", "reload nftables", "stop nftables; systemctl start nftables"])
     await comesBack(way, fw);
-  await vm.sh("systemctl restart systemd-networkd; sleep 5");
+  await vm.sh("systemctl restart systemd-networkd; sleep 5; networkctl reconfigure lan1; sleep 2");
   await verify(
     vm,
-    "ip rule show | grep -q '^100:.*fwmark 0x7 lookup 100'; ip -br link show master vrf-a | grep -q ^lan1; ip -br link show master br-b | grep -q ^lan2; networkctl list lan2 | grep -q unmanaged",
+    "ip route show table 100 | grep -q ^unreachable; ip rule show | grep -q '^100:.*fwmark 0x7 lookup 100'; ip -br link show master vrf-a | grep -q ^lan1; ip -br link show master br-b | grep -q ^lan2; networkctl list lan2 | grep -q unmanaged",
   );
 
   await project.destroy();
