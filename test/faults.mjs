@@ -2,12 +2,12 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setUpTests } from "./lab/setup/index.mjs";
+import { setUpFaults } from "./lab/setup/index.mjs";
 import { foreground, main } from "./lab/setup/shell.mjs";
 
 await main(async () => {
   const begin = Date.now();
-  await setUpTests();
+  await setUpFaults();
   const folder = mkdtempSync(join(tmpdir(), "hostnet-faults-"));
   try {
     process.env.HOSTNET_FAULTS = join(folder, "table");

@@ -7,7 +7,7 @@ import { setUp } from "./lab/setup/index.mjs";
 import { foreground, main } from "./lab/setup/shell.mjs";
 
 // What needs the host of the lab, or reboots one of its own.
-const onHost = "/test/(reboot|lab[a-z-]*|e2e)/";
+const onHost = "/test/(reboot/|lab[a-z-]*/|e2e/|faults/(machine|versions))";
 
 await main(async () => {
   const begin = Date.now();
@@ -49,7 +49,7 @@ async function inOrder(...runs) {
 
 /** What takes longest first, so that both hosts end at about the same time. */
 function testsOnHost() {
-  const long = (path) => Number(/reboot|life/.test(path));
+  const long = (path) => Number(/reboot|life|machine/.test(path));
   return readdirSync("test", { recursive: true })
     .map((path) => `/test/${path}`)
     .filter((path) => path.endsWith(".test.ts") && new RegExp(onHost).test(path))

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type KeyPair, keyPair } from "../host/server";
+import type { Bed } from "./oracles";
 import { TcpProxy } from "./proxy";
 
 const isRoot = process.getuid?.() === 0;
@@ -89,7 +90,7 @@ ip netns exec inner /usr/sbin/sshd -f /run/sshd/config -o ListenAddress=198.18.0
 export type Layout = keyof typeof LAYOUTS;
 
 /** A host with a real sshd in namespaces of this machine, and a proxy on the way to it. */
-export class FaultBed {
+export class FaultBed implements Bed {
   readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   readonly key: KeyPair = keyPair();
   readonly hostKey: KeyPair = keyPair();
@@ -228,6 +229,10 @@ export class FaultBed {
   /** Of the processes of the host, those with their command lines; for what must not stand there. */
   processes(): Promise<string> {
     return this.sh("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || :");
+  }
+
+  log(): Promise<string> {
+    return this.sh("cat /run/syslog");
   }
 
   close(): void {

@@ -12,6 +12,24 @@ import { vrf } from "../../provider/vrf";
 import { Stack } from "../engine";
 import type { FaultBed } from "./bed";
 
+/** A host that faults are done to. */
+export interface Bed {
+  readonly proxy: { readonly port: number };
+  /** That root logs in with. */
+  readonly key: { readonly private: string };
+  readonly hostKey: { readonly public: string };
+  /** Another tool than ours, on the host. Throws when it fails. */
+  sh(command: string): Promise<string>;
+  /** A new login by OpenSSH. */
+  login(seconds?: number): Promise<boolean>;
+  /** Takes away what is ours, by hand, and puts right what others need. */
+  wipe(): Promise<void>;
+  /** Command lines and environments of all processes. */
+  processes(): Promise<string>;
+  /** The system's log. */
+  log(): Promise<string>;
+}
+
 type Args = Record<string, unknown>;
 
 /** Must never be seen anywhere but where it belongs. */
@@ -23,13 +41,13 @@ process.env.HOSTNET_LOG = join(LOGS, "log");
 afterAll(() => rmSync(LOGS, { recursive: true }));
 
 /** A workstation: one stack, on the way of the bed's proxy; each run is a provider of its own. */
-export class Workstation {
+export class Workstation<B extends Bed = FaultBed> {
   readonly stack: Stack;
   hosts = new RunHosts();
 
   /** @param host goes over what is usual: `connection`, `ssh`, `confirm` */
   constructor(
-    readonly bed: FaultBed,
+    readonly bed: B,
     public host: Args = {},
     readonly credentials: Readonly<Record<string, string>> = { "hostnet:privateKey": bed.key.private },
     name = "dev",
@@ -79,13 +97,18 @@ export interface Look {
   readonly foreign: string;
 }
 
-const LOOK = `nft -s list ruleset; echo; ip -d -o link; ip -o addr show scope global; ip rule; ip route show table all
+export const LOOK = `nft -s list ruleset; echo; ip -d -o link; ip -o addr show scope global; ip rule; ip route show table all
 cat /proc/sys/net/ipv4/ip_forward /etc/nftables.conf /root/.profile 2>/dev/null; find /etc/hostnet -type f 2>/dev/null | sort; :`;
 
 /** All of the host, by other tools than ours. Ours is what is called "own…", and rules of priority 50 to 59. */
-export async function look(bed: FaultBed): Promise<Look> {
-  const text = (await bed.sh(LOOK)).replaceAll(
-    /(_timer|gc_timer) +[\d.]+|tentative|state [A-Z]+|qdisc \w+|NO-CARRIER,|,LOWER_UP|,M-DOWN|designated_\S+ \S+|bridge_id \S+|linkdown|promiscuity \d+|allmulti \d+/g,
+export async function look(bed: Bed): Promise<Look> {
+  return parted(await bed.sh(LOOK));
+}
+
+/** What that prints. */
+export function parted(said: string): Look {
+  const text = said.replaceAll(
+    /(_timer|gc_timer) +[\d.]+|tentative|state [A-Z]+|qdisc \w+|NO-CARRIER,|,LOWER_UP|,M-DOWN|designated_\S+ \S+|bridge_id \S+|linkdown|(valid|preferred)_lft \w+|promiscuity \d+|allmulti \d+/g,
     "",
   );
   const own: string[] = [];
@@ -94,6 +117,8 @@ export async function look(bed: FaultBed): Promise<Look> {
     if (piece.startsWith("table ")) (/^table \w+ own/.test(piece) ? own : foreign).push(piece);
     else
       for (const line of piece.split("\n")) {
+        // What comes a moment after a link; what comes with the first object, and what a change has there at work.
+        if (/^(local )?fe80:|^\/etc\/hostnet\/(boot|remove-all|aside\/.*)$/.test(line)) continue;
         const isOwn = /\bown|^5\d:|^\/etc\/hostnet/.test(line);
         // A new link takes the next number, which nobody chose.
         (isOwn ? own : foreign).push(line.replace(/^\d+: (?=\w+[@:])|^\d+: (?=\w+ +inet)/, ""));
@@ -103,7 +128,7 @@ export async function look(bed: FaultBed): Promise<Look> {
 }
 
 export interface Trial {
-  readonly at: Workstation;
+  readonly at: Workstation<Bed>;
   /** The `up` that meets the fault. */
   readonly fault: () => Promise<unknown>;
   /** The next `up`. */
@@ -112,6 +137,8 @@ export interface Trial {
   readonly mend?: () => unknown;
   /** What the error says beside resource and host; the `up` must fail. Left out, it may. */
   readonly error?: RegExp;
+  /** How the host was left by it, and what was seen of that. Left out, it may be either. */
+  readonly left?: { readonly as: "old" | "new"; readonly seen?: () => Promise<Look> };
   /** Seconds until a new login works, from the end of the `up`. */
   readonly within?: number;
 }
@@ -135,7 +162,7 @@ export async function survives(trial: Trial): Promise<void> {
   }
 }
 
-async function survive({ at, fault, again, mend, error, within = 20 }: Trial): Promise<void> {
+async function survive({ at, fault, again, mend, error, left, within = 20 }: Trial): Promise<void> {
   const { bed, stack } = at;
   const before = await look(bed);
   const failed = await fault().then(
@@ -158,7 +185,14 @@ async function survive({ at, fault, again, mend, error, within = 20 }: Trial): P
   const converged = await look(bed);
   // O1
   if (after.own !== before.own && after.own !== converged.own)
-    throw new Error(`O1: between\n${before.own}\n---\n${after.own}\n---\n${converged.own}`);
+    throw new Error(
+      `O1: between: ${differing(before.own, after.own)}\nand: ${differing(after.own, converged.own)}`,
+    );
+  if (left) {
+    const { own } = (await left.seen?.()) ?? after;
+    const wanted = (left.as === "old" ? before : converged).own;
+    if (own !== wanted) throw new Error(`O1: not ${left.as}: ${differing(wanted, own)}`);
+  }
   if (!failed && after.own !== converged.own)
     throw new Error(`O1: up succeeded, but\n${after.own}\n---\n${converged.own}`);
   stack.run();
@@ -186,13 +220,14 @@ export function differing(before: string, after: string): string {
 }
 
 /** In errors, state, records, processes, both logs and the histories of the host's shells. */
-export async function noSecrets({ bed, stack, credentials }: Workstation, more = ""): Promise<void> {
+export async function noSecrets({ bed, stack, credentials }: Workstation<Bed>, more = ""): Promise<void> {
   const texts = {
     error: more,
     state: JSON.stringify([...stack.resources]),
     host: await bed.sh(
-      "cat /run/syslog; grep -rs '' /etc/hostnet /run/hostnet; cat /root/.*history /home/*/.*history 2>/dev/null; :",
+      "grep -rs '' /etc/hostnet /run/hostnet; cat /root/.*history /home/*/.*history 2>/dev/null; :",
     ),
+    system: await bed.log(),
     processes: await bed.processes(),
     log: readFileSync(process.env.HOSTNET_LOG!, "utf8"),
   };

@@ -56,9 +56,11 @@ test("its filter is back when it is, with what else the table holds as it was", 
   expect(lines(await chains())).toEqual(lines(before.replace("packets 1 bytes 84", "packets 2 bytes 168")));
 
   await vm.sh("ip link del dev tap8");
-  expect(await chains()).not.toContain("10.98.0.2");
+  // Newer kernels keep the chain, without its link.
+  const bound = async () => /chain one \{[^}]* device "?tap8/.test(await chains());
+  expect(await bound()).toBe(false);
   await tap(8);
-  await until(60, "the chain is there again", async () => (await chains()).includes("10.98.0.2"));
+  await until(60, "the chain is bound again", bound);
   expect([await passes(8, 2), await passes(8, 3)]).toEqual([false, true]);
   expect((await dev.refresh("NftTable", "taps"))!.outputs.drift).toEqual([]);
   await dev.destroy("NftTable", "taps");

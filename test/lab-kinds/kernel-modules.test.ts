@@ -22,14 +22,14 @@ const files = () => host.sh("ls /etc/modules-load.d | grep hostnet || :");
 
 test("several owners, drift, a module that was there, one in use, one that makes links, one that there is not", async () => {
   const provider = resources(kernelModules, host, host.name);
-  const a = await provider.create("a", { modules: ["br-netfilter", "unix"] });
+  const a = await provider.create("a", { modules: ["br-netfilter", "ipv6"] });
   const b = await provider.create("b", { modules: ["br_netfilter"], persist: false });
-  expect(await files()).toBe("hostnet-br_netfilter.conf\nhostnet-unix.conf\n");
+  expect(await files()).toBe("hostnet-br_netfilter.conf\nhostnet-ipv6.conf\n");
   expect(await host.sh("cat /etc/modules-load.d/hostnet-br_netfilter.conf")).toMatch(/^#.*\nbr_netfilter\n$/);
 
   await vm.sh("rmmod br_netfilter");
   expect(await provider.drift("a", a)).toEqual(["modules: br_netfilter is missing"]);
-  await provider.update("a", await provider.refresh("a", a), { modules: ["br_netfilter", "unix"] });
+  await provider.update("a", await provider.refresh("a", a), { modules: ["br_netfilter", "ipv6"] });
   expect(await loaded("br_netfilter")).toBe(true);
 
   await provider.delete("a", a);

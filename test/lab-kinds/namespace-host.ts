@@ -22,6 +22,7 @@ export class NamespaceHost implements Hosts, Bed {
   private constructor(
     private readonly vm: Vm,
     readonly name: string,
+    private readonly tools?: string,
   ) {
     const session = async (): Promise<Session> => ({
       greeting: { uid: 0, machineId: "0123456789abcdef0123456789abcdef", bootId: "boot", way: WAY },
@@ -41,8 +42,9 @@ export class NamespaceHost implements Hosts, Bed {
     this.queue = new Commit({ label: "root@lab", session, renew: session });
   }
 
-  static async make(vm: Vm): Promise<NamespaceHost> {
-    const host = new NamespaceHost(vm, `k${randomBytes(4).toString("hex")}`);
+  /** @param tools a folder there to put first on PATH */
+  static async make(vm: Vm, tools?: string): Promise<NamespaceHost> {
+    const host = new NamespaceHost(vm, `k${randomBytes(4).toString("hex")}`, tools);
     await vm.sh(`modprobe vrf; modprobe dummy
       ip netns add ${host.name}
       mkdir -p /run/kinds/${host.name}/run/hostnet /run/kinds/${host.name}/tmp
@@ -84,6 +86,7 @@ export class NamespaceHost implements Hosts, Bed {
     const folder = `/run/kinds/${this.name}`;
     const quoted = command.replaceAll("'", "'\\''");
     const mounts = `mount --bind ${folder}/etc /etc && mount --bind ${folder}/tmp /tmp && mount --bind ${folder}/run /run`;
-    return `ip netns exec ${this.name} sh -c '${mounts} && ${quoted}'`;
+    const path = this.tools ? `PATH=${this.tools}:$PATH && ` : "";
+    return `ip netns exec ${this.name} sh -c '${mounts} && ${path}${quoted}'`;
   }
 }

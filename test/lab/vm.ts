@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Host } from "./host.ts";
 import { type Boot, end, greets, launch, type Machine, runs, until } from "./qemu.ts";
 import { parseSnapshot, type Snapshot } from "./snapshot.ts";
@@ -17,13 +17,15 @@ interface Lab {
   readonly booted?: string;
   /** Folders to put first on PATH for `pulumi`. */
   readonly pulumi: readonly string[];
-  /** A folder to put first on PATH for an nft that is newer than this machine's. */
-  readonly nft?: string;
+  /** Of releases of Debian, a folder to put first on PATH for the nft of that. */
+  readonly nft?: Readonly<Record<string, string>>;
 }
 
 interface StartOptions {
   /** A machine of its own that keeps its disk: for tests that reboot it. */
   readonly keepDisk?: boolean;
+  /** Another release of Debian than the usual: a machine of its own. */
+  readonly suite?: string;
 }
 
 export class Vm implements Host {
@@ -84,12 +86,21 @@ export class Vm implements Host {
    * @param fails the unit that fails then, and no other
    */
   async reboot(fails?: string): Promise<void> {
-    const bootId = () => this.ssh("cat /proc/sys/kernel/random/boot_id", { timeout: 10 });
-    const before = (await bootId()).stdout;
+    const before = await this.bootId();
     await this.ssh("systemctl reboot", { timeout: 30 }).catch(() => {});
+    await this.bootedSince(before, fails);
+  }
+
+  /** Of the boot that it runs since. */
+  async bootId(): Promise<string> {
+    return (await this.ssh("cat /proc/sys/kernel/random/boot_id", { timeout: 10 })).stdout;
+  }
+
+  /** Waits until it has booted once more, and rests. */
+  async bootedSince(before: string, fails?: string): Promise<void> {
     await until(400, "the machine boots again", async () => {
-      const now = await bootId().catch(() => undefined);
-      return now?.code === 0 && now.stdout !== before;
+      const now = await this.bootId().catch(() => "");
+      return now !== "" && now !== before;
     });
     await this.settle(fails);
   }
@@ -139,9 +150,9 @@ export class Vm implements Host {
  * for a new one in any case.
  */
 export async function startVm(options: StartOptions = {}): Promise<Vm> {
-  const lab = readLab();
+  const lab = readLab(options.suite);
   const given = process.env.HOSTNET_VM;
-  if (options.keepDisk || given === "fresh") return startOwn(lab, options.keepDisk ?? false);
+  if (options.keepDisk || options.suite || given === "fresh") return startOwn(lab, options.keepDisk ?? false);
   const machine = given ? readMachine(given) : readMachine(standing(lab).state, lab);
   if (given && !machine) throw new Error(`no machine of this lab runs by ${given}`);
   const release = machine && (given ? () => {} : takeLock(standing(lab).lock));
@@ -159,13 +170,14 @@ export async function startVm(options: StartOptions = {}): Promise<Vm> {
 
 /** The files of the machine that a developer keeps up. */
 export function standing(lab: Lab): { folder: string; state: string; lock: string } {
-  const folder = join(lab.cache, "vm");
+  const folder = join(lab.cache, `vm-${basename(lab.image)}`);
   return { folder, state: join(folder, "state.json"), lock: join(folder, "lock") };
 }
 
 /** What setup left for us. */
-export function readLab(): Lab {
-  const file = join(process.cwd(), "node_modules", ".cache", "pulumi-hostnet", "lab.json");
+export function readLab(suite = process.env.HOSTNET_SUITE ?? "bookworm"): Lab {
+  const folder = join(process.cwd(), "node_modules", ".cache", "pulumi-hostnet");
+  const file = join(folder, `lab-${suite}.json`);
   if (!existsSync(file))
     throw new Error("the lab is not set up: run `node test/lab/up.mjs` in the checkout first");
   return JSON.parse(readFileSync(file, "utf8"));

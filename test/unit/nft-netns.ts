@@ -172,11 +172,11 @@ export function desired(fields: NftTableFields): NftTable {
   return d;
 }
 
-const lab = join("node_modules", ".cache", "pulumi-hostnet", "lab.json");
+const lab = join("node_modules", ".cache", "pulumi-hostnet", "lab-bookworm.json");
 
 /** A folder with an nft that is newer than this machine's, if test/lab/setup has unpacked one. */
 export const newerNft: string | undefined = existsSync(lab)
-  ? JSON.parse(readFileSync(lab, "utf8")).nft
+  ? JSON.parse(readFileSync(lab, "utf8")).nft?.trixie
   : undefined;
 
 /** While `again` runs: what a listing looks like is tested with each ruleset, not with each pair. */

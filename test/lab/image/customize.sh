@@ -45,6 +45,8 @@ systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.ti
   e2scrub_reap.service fstrim.timer dpkg-db-backup.timer libvirtd.service libvirt-guests.service vsftpd.service
 systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service \
   systemd-networkd-wait-online.service systemd-tmpfiles-clean.timer systemd-random-seed.service
+# On Debian 13 they go with the service.
+systemctl --quiet enable libvirtd.socket libvirtd-ro.socket
 rm -f /etc/libvirt/qemu/networks/autostart/*
 
 # A small initial file system boots faster under emulation.

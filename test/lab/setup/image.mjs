@@ -1,14 +1,13 @@
-// The disk of the lab's host: a Debian 12 with a kernel, made by mmdebstrap from the archive it is set up for.
+// The disk of the lab's host: a Debian with a kernel, made by mmdebstrap from the archive it is set up for.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { artefact } from "./cache.mjs";
 import { run } from "./shell.mjs";
 
-const suite = "bookworm";
 const size = "2500M";
 
-/** The folder with disk.img, vmlinuz, initrd, the key to log in with and the host's public key. */
-export async function image() {
+/** @returns the folder with disk.img, vmlinuz, initrd, the key to log in with and the host's public key. */
+export async function image(suite) {
   const packages = readFileSync("test/lab/image/packages.txt", "utf8").trim().split("\n");
   const customize = readFileSync("test/lab/image/customize.sh", "utf8");
   const assemble = readFileSync("test/lab/image/assemble.sh", "utf8");

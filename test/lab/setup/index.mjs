@@ -7,9 +7,12 @@ import { pulumiCli } from "./cli.mjs";
 import { compile } from "./compile.mjs";
 import { image } from "./image.mjs";
 import { kvmWorks } from "./kvm.mjs";
-import { newerNft } from "./nft.mjs";
+import { nftOf } from "./nft.mjs";
 import { nodeOnPath, npmPackages, sayNode } from "./npm.mjs";
 import { systemPackages } from "./system.mjs";
+
+/** Which Debian the lab's host is; HOSTNET_SUITE=trixie is the next one. */
+const suite = process.env.HOSTNET_SUITE ?? "bookworm";
 
 /** All of it: packages, the compiled provider, the Pulumi CLI, the lab's image; for the tests, a newer nft. */
 export async function setUp({ tests = false } = {}) {
@@ -18,17 +21,18 @@ export async function setUp({ tests = false } = {}) {
   await nodeOnPath();
   await sayNode();
   // The CLI keeps the processors busy, the image mostly waits for the archive: side by side.
-  const [pulumi, folder, nft] = await together(pulumiCli(), image(), tests && newerNft());
+  const [pulumi, folder, nft] = await together(pulumiCli(), image(suite), tests && nftOf("trixie"));
   const [host] = await together(hostOf(folder), compile());
-  return note({ ...host, pulumi, ...(nft && { nft }) });
+  return note({ ...host, pulumi, ...(nft && { nft: { trixie: nft } }) });
 }
 
-/** What tests in namespaces of this machine need. */
-export async function setUpTests() {
-  await systemPackages();
-  await npmPackages();
-  await nodeOnPath();
-  await compile();
+/** And what only `npm run faults` needs: hosts of the next Debian, and each nft for each. */
+export async function setUpFaults() {
+  const lab = await setUp({ tests: true });
+  const next = await hostOf(await image("trixie"));
+  const nft = { ...lab.nft, bookworm: await nftOf("bookworm") };
+  note({ ...lab, nft });
+  note({ ...lab, ...next, nft }, "trixie");
 }
 
 /** What a host of the lab alone needs. */
@@ -36,7 +40,7 @@ export async function setUpLab() {
   await systemPackages();
   await npmPackages();
   await nodeOnPath();
-  return note(await hostOf(await image()));
+  return note(await hostOf(await image(suite)));
 }
 
 async function hostOf(image) {
@@ -45,9 +49,9 @@ async function hostOf(image) {
 }
 
 /** Leaves what was found where test/lab/vm.ts looks for it. */
-function note(found) {
+function note(found, of = suite) {
   const folder = join("node_modules", ".cache", "pulumi-hostnet");
-  const file = join(folder, "lab.json");
+  const file = join(folder, `lab-${of}.json`);
   const former = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : { pulumi: [] };
   const lab = { ...former, cache: cacheFolder(), ...found };
   mkdirSync(folder, { recursive: true });

@@ -18,6 +18,7 @@ const wanted = [
   { package: "tcsh", there: () => which("tcsh") },
   { package: "fish", there: () => which("fish") },
   { package: "tcpdump", there: () => which("tcpdump") },
+  { package: "conntrack", there: () => which("conntrack") },
   { package: "iputils-ping", there: () => which("ping") },
   { package: "python3-minimal", there: () => which("python3") },
   { package: "dnsmasq-base", there: () => which("dnsmasq") },
