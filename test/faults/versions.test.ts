@@ -1,6 +1,7 @@
 // Row 17: each nft on each kernel. This machine's own is proven by the suites of test/unit, with both.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { nftTable } from "../../provider/nft-table";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
 import { NamespaceHost } from "../lab-kinds/namespace-host";
@@ -26,13 +27,17 @@ const once = <T>(of: Map<string, Promise<T>>, key: string, make: () => Promise<T
 /** A namespace of a machine with this kernel, where nft is of that release. */
 async function hostWith(kernel: string, nft: string): Promise<NamespaceHost> {
   const vm = await once(machines, kernel, () => startVm({ suite: kernel }));
-  const archive = execFileSync("tar", ["-C", readLab().nft![nft]!, "-cf", "-", "."], { maxBuffer: 1 << 28 });
-  const there = `/run/nft-${nft}`;
+  const folder = readLab().nft![nft]!;
+  const there = `/opt/nft-${nft}`;
+  const archive = execFileSync("tar", ["-C", folder, "-cf", "-", "."], { maxBuffer: 1 << 28 });
   const { code, stderr } = await vm.ssh(`mkdir ${there} && base64 -d | tar -C ${there} -xf -`, {
     stdin: archive.toString("base64"),
   });
   if (code !== 0) throw new Error(stderr);
-  return NamespaceHost.make(vm, there);
+  const host = await NamespaceHost.make(vm, there);
+  const version = execFileSync(join(folder, "nft"), ["--version"], { encoding: "utf8" });
+  expect(await host.sh("nft --version")).toBe(version);
+  return host;
 }
 
 const refused: string[] = [];

@@ -7,7 +7,7 @@ import { run } from "./shell.mjs";
 /** With its own loader and libraries, for this machine's are older. */
 const start = `#!/bin/sh
 root=\${0%/*}/root
-for loader in "$root"/usr/lib*/ld-linux-*.so.* "$root"/lib*/ld-linux-*.so.*; do [ -e "$loader" ] && break; done
+for loader in "$root"/usr/lib/*-linux-gnu*/ld-linux-*.so.* "$root"/lib/*-linux-gnu*/ld-linux-*.so.*; do [ -e "$loader" ] && break; done
 libraries=$(printf %s: "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*)
 exec "$loader" --library-path "$libraries" "$root/usr/sbin/nft" "$@"
 `;
