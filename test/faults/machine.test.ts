@@ -3,15 +3,25 @@ import { Machine } from "./machine";
 import { survives, Workstation } from "./oracles";
 import { row } from "./table";
 
+/** What only `npm run faults` has: a machine of the next Debian, where other managers are installed. */
+const whole = process.env.HOSTNET_FAULTS !== undefined;
+
 let at: Workstation<Machine>;
-beforeAll(async () => {
-  const machine = await Machine.start();
+const all: Workstation<Machine>[] = [];
+const station = async (suite?: string): Promise<Workstation<Machine>> => {
   // Its processes take fifty times what others take.
-  at = new Workstation(machine, { confirm: { timeout: 20 } });
+  const one = new Workstation(await Machine.start(suite), { confirm: { timeout: 20 } });
+  all.push(one);
+  return one;
+};
+beforeAll(async () => {
+  at = await station();
 }, 600_000);
 afterAll(async () => {
-  at?.close();
-  await at?.bed.stop();
+  for (const one of all) {
+    one.close();
+    await one.bed.stop();
+  }
 });
 
 type Args = Record<string, unknown>;
@@ -99,37 +109,39 @@ const WRITERS = {
   "for n in 1 2 3 4 5 6 7 8 9; do iptables -w -N OTHERS; iptables -w -A OTHERS -j RETURN; iptables -w -F OTHERS; iptables -w -X OTHERS; done":
     "NftTable",
 } as const;
+/** It looks for its chains only when it starts. */
+const LIBVIRT = "systemctl restart libvirtd; virsh -q net-start other 2>/dev/null";
+
+/** @param first what makes it ready: none of them is to answer another one */
+async function writesMeanwhile(writer: string, kind: Kind, first = ":"): Promise<void> {
+  const command = writer.replace(/#.*/, "");
+  await prepared(kind, "update");
+  // Once beforehand, for what stays of it.
+  await at.bed.sh(`${first}; ${command}; sleep 3`);
+  if (kind === "NftTable")
+    await at.bed.sh("until nft list table inet ownin >/dev/null 2>&1; do sleep 0.2; done");
+  const now = ++turn;
+  await survives({
+    at,
+    fault: async () => {
+      await at.bed.sh("rm -f /run/written");
+      await at.bed.behind(`until [ -e ${P}/ready ]; do :; done; ${command}; echo $? >/run/written`);
+      at.stack.run();
+      await up(kind, now);
+    },
+    mend: async () => {
+      await at.bed.sh("until [ -s /run/written ]; do sleep 0.2; done; [ $(cat /run/written) = 0 ]");
+      await at.bed.sh("until networkctl list theirs | grep -q configured; do sleep 0.2; done");
+    },
+    again: () => up(kind, now),
+  });
+}
+
 row(
   "21",
   "other tools write meanwhile",
   { cases: Object.keys(WRITERS) as (keyof typeof WRITERS)[], few: 2 },
-  async (writer) => {
-    const kind = WRITERS[writer];
-    await prepared(kind, "update");
-    // Once beforehand, for what stays of it. libvirt looks for its chains only when it starts.
-    await at.bed.sh(
-      `systemctl restart libvirtd; virsh -q net-start other 2>/dev/null; ${writer.replace(/#.*/, "")}`,
-    );
-    if (kind === "NftTable")
-      await at.bed.sh("until nft list table inet ownin >/dev/null 2>&1; do sleep 0.2; done");
-    const now = ++turn;
-    await survives({
-      at,
-      fault: async () => {
-        await at.bed.sh("rm -f /run/written");
-        await at.bed.behind(
-          `until [ -e ${P}/ready ]; do :; done; ${writer.replace(/#.*/, "")}; echo $? >/run/written`,
-        );
-        at.stack.run();
-        await up(kind, now);
-      },
-      mend: async () => {
-        await at.bed.sh("until [ -s /run/written ]; do sleep 0.2; done; [ $(cat /run/written) = 0 ]");
-        await at.bed.sh("until networkctl list theirs | grep -q configured; do sleep 0.2; done");
-      },
-      again: () => up(kind, now),
-    });
-  },
+  (writer) => writesMeanwhile(writer, WRITERS[writer], writer.startsWith("virsh") ? LIBVIRT : undefined),
 );
 
 /** What is done to the clock while a change waits for its confirmation, in vain. */
@@ -170,3 +182,29 @@ row(
     if (late < 0 || late > 1) throw new Error(`it was taken back ${late} s after its time`);
   },
 );
+
+/** Those of the next Debian. NetworkManager leaves the uplink to networkd, which has it. */
+const MANAGERS: Readonly<Record<string, readonly [kind: Kind, first?: string]>> = {
+  "systemctl restart NetworkManager": ["Bridge"],
+  "systemctl restart NetworkManager  # rules": ["PolicyRoute"],
+  "firewall-cmd --reload": ["NftTable", "systemctl start firewalld"],
+  "systemctl restart firewalld": ["NftTable", "systemctl start firewalld"],
+  // It may not start too often.
+  "systemctl reset-failed docker; systemctl restart docker": ["NftTable", "systemctl stop firewalld"],
+  "systemctl reset-failed docker; systemctl restart docker  # links": ["Bridge", "systemctl stop firewalld"],
+};
+if (whole) {
+  describe("Debian 13", () => {
+    beforeAll(async () => {
+      at = await station("trixie");
+      await at.bed.sh(`printf '[keyfile]\\nunmanaged-devices=interface-name:en*\\n' >/etc/NetworkManager/conf.d/lab.conf
+        systemctl start NetworkManager`);
+    }, 600_000);
+    row(
+      "21",
+      "NetworkManager, firewalld and docker write meanwhile",
+      { cases: Object.keys(MANAGERS), few: 2 },
+      (writer) => writesMeanwhile(writer, ...MANAGERS[writer]!),
+    );
+  });
+}

@@ -60,8 +60,8 @@ export class Machine implements Bed {
     this.hostKey = { public: vm.hostKey };
   }
 
-  static async start(): Promise<Machine> {
-    const machine = new Machine(await startVm({ keepDisk: true }));
+  static async start(suite?: string): Promise<Machine> {
+    const machine = new Machine(await startVm({ keepDisk: true, suite }));
     await machine.sh(`${FOREIGN}\ncat >/etc/look <<'END'\n${LOOK}\nEND\nsystemctl start seen; sync`);
     return machine;
   }

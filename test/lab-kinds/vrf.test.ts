@@ -224,7 +224,8 @@ test("VLANs on top of a member, whoever made them, keep what they have while it 
         ),
       ),
     );
-    return links.join("\n");
+    // The kernel finds out a moment later that what is on top of another VLAN is up.
+    return links.join("\n").replaceAll(/ state (UP|UNKNOWN) /g, " state up ");
   };
   const [before, whole] = [await theirs(), await snapshot(host)];
   expect(before).toContain("2001:db8:55::/48 via 2001:db8:57::9");

@@ -6,9 +6,23 @@ import { run } from "./shell.mjs";
 
 const size = "2500M";
 
+/** What else may configure a host: on those of the next Debian, none of it running. */
+const others = {
+  packages: ["firewalld", "network-manager", "docker.io"],
+  units: [
+    "firewalld.service",
+    "NetworkManager.service",
+    "docker.service",
+    "docker.socket",
+    "containerd.service",
+  ],
+};
+
 /** @returns the folder with disk.img, vmlinuz, initrd, the key to log in with and the host's public key. */
 export async function image(suite) {
-  const packages = readFileSync("test/lab/image/packages.txt", "utf8").trim().split("\n");
+  const more = suite === "bookworm" ? undefined : others;
+  const usual = readFileSync("test/lab/image/packages.txt", "utf8").trim().split("\n");
+  const packages = [...usual, ...(more?.packages ?? [])];
   const customize = readFileSync("test/lab/image/customize.sh", "utf8");
   const assemble = readFileSync("test/lab/image/assemble.sh", "utf8");
   return artefact("image", { suite, size, packages, customize, assemble }, async (folder) => {
@@ -21,6 +35,7 @@ export async function image(suite) {
       `--customize-hook=upload '${join(folder, "key.pub")}' /lab/key.pub`,
       "--customize-hook=upload test/lab/image/customize.sh /lab/customize.sh",
       '--customize-hook=chroot "$1" sh /lab/customize.sh',
+      ...(more ? [`--customize-hook=chroot "$1" systemctl --quiet disable ${more.units.join(" ")}`] : []),
       suite,
       join(folder, "root.tar"),
     ]);
