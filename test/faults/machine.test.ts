@@ -133,6 +133,7 @@ async function writesMeanwhile(writer: string, kind: Kind, first = ":"): Promise
       await at.bed.sh("until [ -s /run/written ]; do sleep 0.2; done; [ $(cat /run/written) = 0 ]");
       await at.bed.sh("until networkctl list theirs | grep -q configured; do sleep 0.2; done");
     },
+    reordered: command.includes("docker"),
     again: () => up(kind, now),
   });
 }
