@@ -226,11 +226,6 @@ export class FaultBed implements Bed {
     return which === "host" ? ["-t", host!, "-n", "-m", "-p", ...user] : ["-t", client!, "-n", ...user];
   }
 
-  /** Of the processes of the host, those with their command lines; for what must not stand there. */
-  processes(): Promise<string> {
-    return this.sh("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || :");
-  }
-
   log(): Promise<string> {
     return this.sh("cat /run/syslog");
   }

@@ -1,10 +1,7 @@
 // Rows 7, 21 and 26, which take a whole machine: it loses its power, other tools configure it meanwhile, its clock jumps.
 import { Machine } from "./machine";
 import { survives, Workstation } from "./oracles";
-import { row } from "./table";
-
-/** What only `npm run faults` has: a machine of the next Debian, where other managers are installed. */
-const whole = process.env.HOSTNET_FAULTS !== undefined;
+import { row, whole } from "./table";
 
 let at: Workstation<Machine>;
 const all: Workstation<Machine>[] = [];
@@ -184,7 +181,7 @@ row(
   },
 );
 
-/** Those of the next Debian. NetworkManager leaves the uplink to networkd, which has it. */
+/** Those of the next Debian, which only `npm run faults` has. NetworkManager leaves the uplink to networkd, which has it. */
 const MANAGERS: Readonly<Record<string, readonly [kind: Kind, first?: string]>> = {
   "systemctl restart NetworkManager": ["Bridge"],
   "systemctl restart NetworkManager  # rules": ["PolicyRoute"],

@@ -95,10 +95,6 @@ export class Machine implements Bed {
       while ip rule | grep -q '^5[0-9]:'; do ip rule del pref $(ip rule | sed -n '/^5[0-9]:/{s/:.*//;p;q}'); done`);
   }
 
-  processes(): Promise<string> {
-    return this.sh("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || :");
-  }
-
   log(): Promise<string> {
     return this.vm.log();
   }

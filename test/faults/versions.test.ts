@@ -6,9 +6,8 @@ import { nftTable } from "../../provider/nft-table";
 import { readLab, startVm, type Vm } from "../lab/vm.ts";
 import { NamespaceHost } from "../lab-kinds/namespace-host";
 import { resources } from "../lab-kinds/resources";
-import { row } from "./table";
+import { row, whole } from "./table";
 
-const whole = process.env.HOSTNET_FAULTS !== undefined;
 const kernels = whole ? ["bookworm", "trixie"] : ["bookworm"];
 const nfts = whole ? ["bookworm", "trixie"] : ["trixie"];
 const rulesets = readdirSync("test/rulesets").filter((file) => file.endsWith(".nft"));
