@@ -1,10 +1,11 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Commit } from "../provider/host/commit";
 import type { Greeting, Reply, Session } from "../provider/host/session";
 import type { Hosts } from "../provider/lifecycle";
+import { Shell } from "./shell";
 
 /** Runs the script, or another instead, for at most so many seconds. */
 type Run = (instead?: Buffer, limit?: number) => Reply;
@@ -34,6 +35,7 @@ export class LocalHost implements Hosts {
   around: Around = (run) => run();
   readonly folder = mkdtempSync(join(tmpdir(), "hostnet-"));
   private readonly holder;
+  private inside!: Shell;
   /** A queue of another workstation. */
   readonly another: () => Commit;
   private readonly queue: Commit;
@@ -68,13 +70,9 @@ export class LocalHost implements Hosts {
         this.scripts.push(shown);
         return this.around((instead = text, limit = 600) => {
           writeFileSync(script, instead);
+          const environment = Object.entries(this.env).map(([name, value]) => `${name}=${value}`);
           const timed = ["timeout", String(limit), ...this.shell, script];
-          const { status, stdout, stderr } = spawnSync("nsenter", [...this.enter(), ...timed], {
-            env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
-            maxBuffer: 64 * 1024 * 1024,
-          });
-          // Ended by a signal, as KILL.
-          return { code: status ?? 137, stdout, stderr };
+          return this.inside.run({ argv: ["env", "-i", ...environment, ...timed] });
         }, shown);
       },
     });
@@ -91,6 +89,7 @@ export class LocalHost implements Hosts {
       this.holder.once("exit", () => resolve(false));
     });
     if (!ready) throw new Error("unshare could not make the namespaces");
+    this.inside = new Shell("nsenter", ...this.enter());
     return this;
   }
 
@@ -103,7 +102,9 @@ export class LocalHost implements Hosts {
 
   /** Another tool than ours, on the same host. Throws when it fails. */
   sh(command: string): string {
-    return execFileSync("nsenter", [...this.enter(), "sh", "-c", command], { encoding: "utf8" });
+    const { code, stdout, stderr } = this.inside.run({ argv: ["sh", "-c", command] });
+    if (code !== 0) throw new Error(`${command}\nended with code ${code}: ${stderr}`);
+    return stdout.toString();
   }
 
   /** Runs a script while another runs. */
@@ -114,7 +115,7 @@ export class LocalHost implements Hosts {
       // As the driver runs it, with nothing to read.
       const child = spawn("nsenter", [...this.enter(), ...this.shell, script], {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
+        env: this.env,
       });
       const [out, err]: Buffer[][] = [[], []];
       child.stdout.on("data", (data: Buffer) => out!.push(data));
@@ -126,8 +127,13 @@ export class LocalHost implements Hosts {
   }
 
   close(): void {
+    this.inside?.close();
     this.holder.kill("SIGKILL");
     rmSync(this.folder, { recursive: true });
+  }
+
+  private get env() {
+    return { PATH: `${this.tools}/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" };
   }
 
   /** Arguments of nsenter for its namespaces. */

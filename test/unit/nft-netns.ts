@@ -8,13 +8,14 @@ import { nftTable } from "../../provider/nft-table";
 import type { NftTable, NftTableFields, schema } from "../../provider/nft-table/args";
 import type { Facts } from "../../provider/nft-table/parse";
 import { parseFields } from "../../provider/schema";
+import { Shell } from "../shell";
 
 type Shape = typeof schema.shape;
 export type Applied = Last<Shape, Facts> & { readonly facts: Facts };
 
 /** A network namespace of its own, with nothing but a loopback: real nft, and nothing of this machine in reach. */
 export class Netns {
-  private holder?: ChildProcess;
+  private shell?: Shell;
 
   /** @param tools a folder whose nft comes before this machine's */
   constructor(public tools = process.env.HOSTNET_NFT) {}
@@ -27,28 +28,18 @@ export class Netns {
           `${probe.error?.message ?? probe.stderr.trim()} (needs root, util-linux and nftables)`,
       );
     }
-    // It ends by itself when this process does: its stdin closes.
-    const holder = spawn("unshare", ["-n", "sh", "-c", "echo ready; read end"], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.holder = holder;
-    await new Promise((resolve) => holder.stdout!.once("data", resolve));
+    this.shell = new Shell("unshare", "-n");
     this.run({ argv: ["ip", "link", "set", "dev", "lo", "up"] });
   }
 
   close(): void {
-    this.holder?.stdin?.end();
+    this.shell?.close();
   }
 
   run({ argv, stdin }: Pick<Step, "argv" | "stdin">): Result {
-    const inside = ["-t", String(this.holder!.pid), "-n", ...argv];
-    const done = spawnSync("nsenter", inside, {
-      input: stdin ?? "",
-      encoding: "utf8",
-      env: { ...process.env, LC_ALL: "C", TZ: "UTC", PATH: this.path() },
-      maxBuffer: 1 << 28,
-    });
-    return { code: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
+    const env = { LC_ALL: "C", TZ: "UTC", PATH: this.path() };
+    const { code, stdout, stderr } = this.shell!.run({ argv, stdin, env });
+    return { code, stdout: stdout.toString(), stderr: stderr.toString() };
   }
 
   private path(): string {
@@ -57,7 +48,7 @@ export class Netns {
 
   /** Runs until it is killed. */
   start(...argv: string[]): ChildProcess {
-    return spawn("nsenter", ["-t", String(this.holder!.pid), "-n", ...argv], { stdio: "ignore" });
+    return spawn("nsenter", ["-t", String(this.shell!.pid), "-n", ...argv], { stdio: "ignore" });
   }
 
   nft(...argv: string[]): string {
