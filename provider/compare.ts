@@ -1,4 +1,5 @@
 import { align } from "./formats/align";
+import { keysOf } from "./formats/keys";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -23,20 +24,19 @@ export function same(a: unknown, b: unknown): boolean {
     return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((v, n) => same(v, b[n]));
   if (!isRecord(a) || !isRecord(b)) return false;
   let size = 0;
-  for (const key in a) {
+  for (const key of keysOf(a)) {
     if (a[key] === undefined) continue;
     if (!Object.hasOwn(b, key) || b[key] === undefined || !same(a[key], b[key])) return false;
     size++;
   }
-  for (const key in b) if (b[key] !== undefined) size--;
+  for (const key of keysOf(b)) if (b[key] !== undefined) size--;
   return size === 0;
 }
 
 function isNothing(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return value === undefined || value === null;
   if (Array.isArray(value)) return value.length === 0;
-  for (const key in value) if ((value as Fields)[key] !== undefined) return false;
-  return true;
+  return keysOf(value).every((key) => (value as Fields)[key] === undefined);
 }
 
 /** The keys whose values differ. Both sides are canonical, so equality is the whole diff. */

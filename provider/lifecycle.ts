@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { changed, same } from "./compare";
 import { Convergence, type Stored } from "./converge";
 import { HostnetError } from "./errors";
+import { holdsTexts, keysOf } from "./formats/keys";
 import { HOST_KEYS, type HostArgs, hostSchema } from "./host-args";
 import type { Desired, Kind, Observed } from "./kind";
 import type { Host } from "./look";
@@ -245,9 +246,10 @@ function strip(value: unknown): unknown {
     const items = value.map((inner) => strip(inner) ?? null);
     return items.some((inner, n) => inner !== value[n]) ? items : value;
   }
+  if (holdsTexts(value)) return value;
   const given = value as Record<string, unknown>;
   let copy: Record<string, unknown> | undefined;
-  for (const key in given) {
+  for (const key of keysOf(given)) {
     const inner = given[key];
     const fit = typeof inner === "object" ? strip(inner) : inner;
     if (inner !== undefined && fit === inner) continue;

@@ -1,26 +1,25 @@
 import { z } from "zod";
 import { canonicalAddress, canonicalInterface, canonicalPrefix, contains } from "./formats/cidr";
+import { holdsTexts, keysOf } from "./formats/keys";
 import type { Desired, Problem } from "./kind";
 
 /** What Pulumi sends in the place of a value that is not known yet, whatever the field's type. */
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 export function hasUnknown(value: unknown): boolean {
-  if (typeof value === "string") return value.includes(UNKNOWN);
+  if (typeof value === "string") return value.length >= UNKNOWN.length && value.includes(UNKNOWN);
   if (typeof value !== "object" || value === null) return false;
-  // Lists may be long: nothing is made for each item.
-  for (const key in value)
-    if (key.includes(UNKNOWN) || hasUnknown((value as Record<string, unknown>)[key])) return true;
-  return false;
+  if (Array.isArray(value)) return value.some(hasUnknown);
+  return keysOf(value).some((key) => hasUnknown(key) || hasUnknown((value as Record<string, unknown>)[key]));
 }
 
 function holds(value: unknown, key: string): boolean {
   if (typeof value !== "object" || value === null) return false;
-  for (const own in value) {
-    const inner = (value as Record<string, unknown>)[own];
-    if (own === key || (typeof inner === "object" && holds(inner, key))) return true;
-  }
-  return false;
+  if (Array.isArray(value)) return value.some((inner) => holds(inner, key));
+  if (Object.hasOwn(value, key)) return true;
+  return (
+    !holdsTexts(value) && keysOf(value).some((own) => holds((value as Record<string, unknown>)[own], key))
+  );
 }
 
 interface Parsed<S extends z.ZodRawShape> {

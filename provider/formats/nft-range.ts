@@ -47,9 +47,27 @@ export const rangeOf = ({ low, high }: Plain): Range => ({
   high: BigInt(high),
 });
 
+/** As formatRange, in numbers. */
+export function formatPlain({ low, high }: Plain): string {
+  if (low === high) return dotted(low);
+  const size = high - low + 1;
+  const hostBits = Math.log2(size);
+  return Number.isInteger(hostBits) && low % size === 0
+    ? `${dotted(low)}/${32 - hostBits}`
+    : `${dotted(low)}-${dotted(high)}`;
+}
+
+const dotted = (value: number): string =>
+  `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+
 /** "10.0.0.1" or "10.0.0.0/8", as it is canonical: the bulk of long lists, read without regular expressions. */
 export function plainIPv4(text: string): Plain | undefined {
-  let [low, octet, digits, dots, at] = [0, 0, 0, 0, 0];
+  // One by one: as a list they would be made anew for each of a million texts.
+  let low = 0;
+  let octet = 0;
+  let digits = 0;
+  let dots = 0;
+  let at = 0;
   for (; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code >= 48 && code <= 57) {
@@ -60,7 +78,8 @@ export function plainIPv4(text: string): Plain | undefined {
     } else if (code === 46 || code === 47) {
       if (digits === 0 || dots > 3) return undefined;
       low = low * 256 + octet;
-      [octet, digits] = [0, 0];
+      octet = 0;
+      digits = 0;
       if (code === 47) break;
       dots++;
     } else return undefined;

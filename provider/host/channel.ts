@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Duplex, Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
 import { HostnetError, UnknownOutcome } from "../errors";
 import type { Way } from "../kind";
 import { GRACE, MOST_OUTPUT, noGreeting, plain, prompt, refusal, WRONG_PASSWORD } from "./driver";
@@ -12,6 +13,8 @@ const GREETING_LIMIT = 60;
 /** Seconds beyond a script's limit and grace after which we stop waiting, and bytes a second of a slow line. */
 const PATIENCE = 15;
 const SLOWEST = 50_000;
+/** Bytes of a script from which on it is sent compressed. */
+const LONG = 64 * 1024;
 /** What a script stopped at its limit exits with: 124, 137 (killed) with GNU timeout, 143 with busybox. */
 const STOPPED = [124, 137, 143];
 const TIMED_OUT = 124;
@@ -109,11 +112,15 @@ export class Channel {
     if (this.end !== undefined) throw new NotSent(`${this.who}: the connection was lost: ${this.end}`);
     const mark = `${this.mark}-${++this.count}`;
     const hash = createHash("sha256").update(script).digest("hex");
+    // It costs 10 ms a megabyte here and 5 there, which pays on any line of less than 300 Mbit/s.
+    const packed = script.length > LONG;
+    const bytes = packed ? gzipSync(script, { level: 1 }) : script;
     const sent = Date.now();
-    const deadline = sent + (limit + GRACE + PATIENCE + script.length / SLOWEST) * 1000;
+    const deadline = sent + (limit + GRACE + PATIENCE + bytes.length / SLOWEST) * 1000;
     this.diagnosis = "";
     // One write, so that header and script share a packet.
-    this.stream.write(Buffer.concat([Buffer.from(`${script.length} ${hash} ${limit} ${mark}\n`), script]));
+    const header = `${bytes.length} ${hash} ${limit} ${mark}${packed ? " z" : ""}\n`;
+    this.stream.write(Buffer.concat([Buffer.from(header), bytes]));
 
     const answer = await this.line(deadline);
     if (answer === `${mark} bad`) {

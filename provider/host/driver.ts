@@ -8,6 +8,7 @@ export const GRACE = 30;
 /** What the driver needs on the host beside a shell, and the packages that have it. */
 const TOOLS: Readonly<Record<string, string>> = {
   flock: "util-linux",
+  gzip: "gzip",
   head: "coreutils",
   mktemp: "coreutils",
   sha256sum: "coreutils",
@@ -22,7 +23,7 @@ const TOOLS: Readonly<Record<string, string>> = {
  *   greeting   MARK ok UID MACHINE-ID BOOT-ID [WAY]  or  MARK no REASON WORD
  *              WAY: client and port, server and port as sshd has them, the router and the link towards the client,
  *              the links below and above it, then those of the link that has the server's address; "*" where not all are known
- *   request    LENGTH SHA256 SECONDS MARK            then exactly that many bytes
+ *   request    LENGTH SHA256 SECONDS MARK [z]         then exactly that many bytes; with z they are compressed, the hash is of the script
  *   reply      MARK EXIT OUT-LENGTH ERR-LENGTH       then exactly those bytes
  *              MARK EXIT over                        more output than is taken in
  *              MARK bad                              what came is not what was sent, nothing ran; the driver ends
@@ -53,8 +54,8 @@ const TEXT = [
   // Only of Ethernet the links that carry it are known.
   't=; [ -z "$w" ] || { read -r t <"/sys/class/net/$l/type"; [ "$t" = 1 ] || w="$w *"; } 2>/dev/null',
   'echo "$1 ok $u $j $k $w"',
-  "while read -r n h t m",
-  'do head -c $n >$d/script && true >$d/.out && true >$d/.err && [ "$(sha256sum <$d/script)" = "$h  -" ] || { echo $m bad; exit 1; }',
+  "while read -r n h t m z",
+  'do if [ $z ]; then head -c $n | gzip -dc; else head -c $n; fi >$d/script && true >$d/.out && true >$d/.err && [ "$(sha256sum <$d/script)" = "$h  -" ] || { echo $m bad; exit 1; }',
   `timeout -k ${GRACE} $t sh $d/script </dev/null >>$d/.out 2>>$d/.err; r=$?`,
   "set -- $(wc -c $d/.out $d/.err); o=$1; e=$3",
   `if [ $o -gt ${MOST_OUTPUT} ] || [ $e -gt ${MOST_OUTPUT} ]; then echo $m $r over`,

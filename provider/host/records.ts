@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { HostnetError } from "../errors";
+import { jsonOf } from "../formats/keys";
 import type { Query, Result } from "../kind";
 import { type AtBoot, bootFile, FOLDER } from "./boot";
 import type { ClaimFile, File } from "./plan";
@@ -101,7 +102,7 @@ const hashes = new WeakMap<object, string>();
 
 /** "" for a short one. */
 function hashOf(elements: object): string {
-  const text = JSON.stringify(elements);
+  const text = jsonOf(elements);
   return text.length > LONG ? `sha256:${digest(text)}` : "";
 }
 

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { keysOf } from "../formats/keys";
 import { collection, family, name, words } from "../formats/nft-fields";
 import { ownerOf } from "../formats/nft-words";
 import type { Desired, Problem } from "../kind";
-import { type Elements, elements, isWide, timeoutIn, valueIn } from "./elements";
+import { elements, traitsOf, valueIn } from "./elements";
 import { keyProblem, typesOf } from "./types";
 
 /** One element, told apart. */
@@ -111,9 +112,11 @@ export function refine(d: NftSet): readonly Problem[] {
     ];
   const types = typesOf(d);
   const problems: Problem[] = [];
+  const given = d.elements ?? {};
+  if (!isMap(d) && types.length === 1 && types[0] === "ipv4_addr" && traitsOf(given).plain) return [];
   // Lists may be long: nothing is made of what is right.
-  for (const key in d.elements) {
-    const rest = d.elements[key]!;
+  for (const key of keysOf(given)) {
+    const rest = given[key]!;
     const value = rest === "" ? undefined : valueIn(rest);
     const reason = keyProblem(key, types) ?? valueProblem(d, value);
     if (reason !== undefined) problems.push({ property: `elements.${key}`, reason });
@@ -131,31 +134,11 @@ function valueProblem(d: NftSet, value: string | undefined): string | undefined 
 
 /** Those that the program says, and those that its elements need. */
 export function flagsOf(d: Pick<NftSet, "flags" | "timeout" | "elements">): string[] {
-  const { wide, timed } = needsOf(d.elements ?? {});
+  const { wide, timed } = traitsOf(d.elements ?? {});
   const needed = [
     ...(d.flags ?? []),
     ...(wide ? ["interval"] : []),
     ...(d.timeout !== undefined || timed ? ["timeout"] : []),
   ];
   return [...new Set(needed)].sort();
-}
-
-interface Needs {
-  readonly wide: boolean;
-  readonly timed: boolean;
-}
-/** Of lists that were met: they may be long, and are asked about often. */
-const needs = new WeakMap<Elements, Needs>();
-
-function needsOf(elements: Elements): Needs {
-  const known = needs.get(elements);
-  if (known) return known;
-  let [wide, timed] = [false, false];
-  for (const key in elements) {
-    wide ||= isWide(key);
-    timed ||= elements[key] !== "" && timeoutIn(elements[key]!) !== undefined;
-    if (wide && timed) break;
-  }
-  needs.set(elements, { wide, timed });
-  return { wide, timed };
 }

@@ -1,9 +1,11 @@
 import { z } from "zod";
+import { bare, holdsTexts, keysOf } from "../formats/keys";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
 import { comment, time } from "../formats/nft-fields";
 import { formatRange, parseRange, plainIPv4, type Range, rangeOf } from "../formats/nft-range";
 import { issue } from "../schema";
+import { plainKeys } from "./plain";
 
 /** Element -> what stands with it: "", "timeout 1h comment \"x\"", of a map "accept" or "timeout 1h : accept". */
 export type Elements = Readonly<Record<string, string>>;
@@ -26,7 +28,9 @@ interface Entry {
 export const elements = z
   .union([z.array(item), z.custom<Elements>(isRecord)], "must be a list of elements, or a record")
   .transform((given, context): Elements => {
-    if (!Array.isArray(given) && isCanonical(given)) return given;
+    if (canonical.has(given)) return given as Elements;
+    const plain = Array.isArray(given) && plainKeys(given);
+    if (plain) return met(bare(plain.keys), plain.wide);
     const entries: Entry[] = [];
     const add = (at: PropertyKey, text: string) => {
       try {
@@ -37,7 +41,7 @@ export const elements = z
     };
     if (Array.isArray(given))
       for (const [n, one] of given.entries()) add(n, typeof one === "string" ? one : elementText(one));
-    else for (const key in given) add(key, given[key] === "" ? key : recordText(key, given[key]!));
+    else for (const key of keysOf(given)) add(key, given[key] === "" ? key : recordText(key, given[key]!));
     try {
       const found: Record<string, string> = {};
       for (const { key, rest } of merged(entries)) found[key] = rest;
@@ -52,15 +56,14 @@ export const elements = z
 /** As z.record, without a copy. */
 function isRecord(given: unknown): boolean {
   if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
-  for (const key in given) if (typeof (given as Elements)[key] !== "string") return false;
-  return true;
+  return isCanonical(given as Elements) || holdsTexts(given);
 }
 
 /** A long list that was here before: addresses and prefixes alone, in order, none of which could be one with the next. */
 function isCanonical(given: Elements): boolean {
   let end = Number.NEGATIVE_INFINITY;
   let [wide, adjacent] = [false, false];
-  for (const key in given) {
+  for (const key of keysOf(given)) {
     const range = given[key] === "" ? plainIPv4(key) : undefined;
     if (!range || range.low <= end) return false;
     adjacent ||= range.low === end + 1;
@@ -68,6 +71,7 @@ function isCanonical(given: Elements): boolean {
     if (wide && adjacent) return false;
     end = range.high;
   }
+  met(given, wide);
   return true;
 }
 
@@ -168,12 +172,49 @@ class Clash extends Error {
 }
 
 /** Whether a key, or a part of it, is a prefix, a range or a name with `*`: then the set needs the flag "interval". */
-export const isWide = (key: string): boolean =>
+const isWide = (key: string): boolean =>
   /^\d[\d.]*[/-]\d[\d.]*$/.test(key) ||
   (/[/*-]/.test(key) &&
     key
       .split(" . ")
       .some((text) => /.\*$/.test(text) || (/[/-]/.test(text) && parseRange(text) !== undefined)));
+
+interface Traits {
+  /** A prefix, a range or a name with `*` is in it. */
+  readonly wide: boolean;
+  /** An element has a timeout of its own. */
+  readonly timed: boolean;
+  /** Addresses and prefixes of IPv4, and nothing with them. */
+  readonly plain: boolean;
+}
+/** Of lists that were met: they may be long, and are asked about often. */
+const traits = new WeakMap<Elements, Traits>();
+
+/** Lists of IPv4 alone that are as they should be. */
+const canonical = new WeakSet<object>();
+
+function met(elements: Elements, wide: boolean): Elements {
+  canonical.add(elements);
+  traits.set(elements, { wide, timed: false, plain: true });
+  return elements;
+}
+
+export function traitsOf(elements: Elements): Traits {
+  const known = traits.get(elements);
+  if (known) return known;
+  let [wide, timed, plain] = [false, false, true];
+  for (const key of keysOf(elements)) {
+    const rest = elements[key]!;
+    const range = rest === "" ? plainIPv4(key) : undefined;
+    wide ||= range ? range.low !== range.high : isWide(key);
+    timed ||= rest !== "" && timeoutIn(rest) !== undefined;
+    plain &&= range !== undefined;
+    if (wide && timed) break;
+  }
+  const found = { wide, timed, plain };
+  traits.set(elements, found);
+  return found;
+}
 
 /** Sorted; what overlaps or touches is one, so that what differs between two lists can be said exactly. */
 function merged(entries: readonly Entry[]): Entry[] {

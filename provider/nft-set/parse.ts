@@ -1,4 +1,5 @@
 import { HostnetError } from "../errors";
+import { keysOf } from "../formats/keys";
 import { references, tokenize } from "../formats/nft";
 import { type Block, type Body, hookOf, parseBody } from "../formats/nft-block";
 import { type Collection, MAP_LINES, readLines, SET_LINES } from "../formats/nft-collection";
@@ -50,7 +51,7 @@ const LONG = 10_000;
 export function query(d: NftSet, last?: Applied, changed = false): readonly Query[] {
   const part = (which: string) => ["sh", "-c", PART, "sh", d.family, which];
   const managed = !last || d.elements !== undefined || last.desired.elements !== undefined;
-  const long = changed && Object.keys(d.elements ?? {}).length > LONG;
+  const long = changed && keysOf(d.elements ?? {}).length > LONG;
   const list = [
     "env",
     "TZ=UTC",
@@ -231,7 +232,7 @@ function inElements(
       ended.push(key);
     }
   }
-  for (const key of Object.keys(d.elements ?? {}))
+  for (const key of keysOf(d.elements ?? {}))
     if (!(key in mine) && listed[key] !== undefined) observed[key] = listed[key];
   return { observed, ended };
 }

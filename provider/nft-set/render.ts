@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { HostnetError } from "../errors";
+import { keysOf } from "../formats/keys";
 import { deleting, deletions, linesOf, transaction } from "../formats/nft-batch";
 import { type Collection, collectionHead } from "../formats/nft-collection";
 import { parseRange } from "../formats/nft-range";
 import type { Boot, Last, Observed, Step } from "../kind";
 import { flagsOf, isMap, type NftSet, type schema } from "./args";
-import { commentIn, type Elements, timeoutIn, valueIn } from "./elements";
+import { commentIn, type Elements, timeoutIn, traitsOf, valueIn } from "./elements";
 import { type Facts, flagsIn, HEAD, tableHolds } from "./parse";
 import { typesOf } from "./types";
 
@@ -33,7 +34,7 @@ export const fresh = (d: NftSet): readonly string[] => linesOf(ensure(d, { facts
 export function boot(d: NftSet): Boot<Facts> {
   const { family, table, elements = {} } = d;
   const lively = flagsOf(d).some((flag) => flag === "dynamic" || flag === "timeout");
-  const long = !lively && Object.keys(elements).length > LONG;
+  const long = !lively && keysOf(elements).length > LONG;
   return {
     table: `${family} ${table}`,
     order: 0,
@@ -131,7 +132,7 @@ function isSound(kernel = ""): boolean {
   return Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 17);
 }
 
-const countOf = (list: Elements): number => Object.keys(list).length;
+const countOf = (list: Elements): number => keysOf(list).length;
 const isSingle = (d: NftSet): boolean => typesOf(d).length === 1;
 
 /** What goes, what comes, and whether the whole list takes the place of the old one. */
@@ -173,13 +174,15 @@ function delta(d: NftSet, state: NftSet, facts: Facts): string[] {
 /** Lists may be long: nothing is made of what is not picked. */
 function pick(from: Elements, wanted: (key: string, rest: string) => boolean): Elements {
   const found: Record<string, string> = {};
-  for (const key in from) if (wanted(key, from[key]!)) found[key] = from[key]!;
+  for (const key of keysOf(from)) if (wanted(key, from[key]!)) found[key] = from[key]!;
   return found;
 }
 
 function add(d: NftSet, elements: Elements): string[] {
-  const list: string[] = [];
-  for (const key in elements) list.push(printElement(key, elements[key]!, isMap(d)));
+  const keys = keysOf(elements);
+  const list = traitsOf(elements).plain
+    ? keys
+    : keys.map((key) => printElement(key, elements[key]!, isMap(d)));
   return list.length > 0 ? [command("add", d, list)] : [];
 }
 

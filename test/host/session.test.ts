@@ -237,10 +237,13 @@ test("a payload cut at every point runs nothing, and leaves nothing", async () =
 });
 
 describe("the way to the host", () => {
-  test("what arrives damaged does not run", async () => {
-    await start({ rewrite: (command) => command.replace("head -c $n", "head -c $n | tr a b") });
+  test.each([
+    ["short", "aaaa"],
+    ["long, and therefore compressed", "a".repeat(100_000)],
+  ])("what arrives damaged does not run: %s", async (_, text) => {
+    await start({ rewrite: (command) => command.replaceAll("head -c $n", "head -c $n | tr a b") });
     const file = join(host.folder, "ran");
-    const error = await failure(session.run(script(`: aaaa; echo x >${file}`), 10));
+    const error = await failure(session.run(script(`: ${text}; echo x >${file}`), 10));
     expect(error).toBeInstanceOf(NotSent);
     expect(error.message).toContain("could not be stored whole on the host, and did not run");
     expect(existsSync(file)).toBe(false);

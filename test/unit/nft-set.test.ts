@@ -3,7 +3,7 @@ import { ownedQuery } from "../../provider/formats/nft-owned";
 import { abridged, writeRecord } from "../../provider/host/records";
 import { nftSet } from "../../provider/nft-set";
 import { flagsOf, type NftSet } from "../../provider/nft-set/args";
-import { isWide } from "../../provider/nft-set/elements";
+import { elements as field, traitsOf } from "../../provider/nft-set/elements";
 import { canonical, failed, problems, said } from "./steps";
 
 const args = (more: object = {}) => ({ family: "inet", table: "fw", name: "s", type: "ipv4_addr", ...more });
@@ -94,6 +94,24 @@ describe("laws", () => {
     );
   });
 
+  test("a list of nothing but IPv4 goes a faster way, which says the same", () => {
+    const octet = fc.constantFrom(0, 1, 2, 3, 4, 127, 128, 254, 255);
+    const near = fc
+      .tuple(octet, octet, octet, octet, fc.constantFrom(1, 2, 8, 23, 24, 30, 31, 32))
+      .map(([a, b, c, e, length]) => {
+        const value = (a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + e) & (-1 << (32 - length));
+        const dotted = [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join(".");
+        return length === 32 ? dotted : `${dotted}/${length}`;
+      });
+    fc.assert(
+      fc.property(fc.array(near, { maxLength: 12 }), (list) => {
+        const slowly = Object.keys(field.parse([...list, "2001:db8::1"]));
+        expect(Object.keys(field.parse(list))).toEqual(slowly.slice(0, -1));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test("what is odd is never absent, and absent is never odd", () => {
     const d = canonical<NftSet>(nftSet, args());
     expect(
@@ -170,7 +188,7 @@ describe("a change of many elements", () => {
     ["addresses are no prefixes", "delete", [0, 20], [0, 0], "1"],
     ["nor are concatenations", "delete", [0, 20], [0, 0], "0/26 . 80", { type: "ipv4_addr . inet_service" }],
   ])("%s: %s", (_, expected, was, wanted, text = "0/26", more = {}) => {
-    const flags = { flags: isWide(Object.keys(elements([0, 1], text))[0]!) ? ["interval"] : [] };
+    const flags = { flags: traitsOf(elements([0, 1], text)).wide ? ["interval"] : [] };
     expect(commands(was, wanted, text, { ...flags, ...more }).join(" ")).toBe(expected);
   });
 });
