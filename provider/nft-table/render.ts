@@ -33,9 +33,10 @@ function changing(d: NftTable, { state, rest, facts }: Seen, last?: Last<Shape, 
   if (want.comment !== have.comment) return remade(table, d.family, sleeps, want, facts);
   const lines = changes(table, d.family, want, have, facts.listing, leftovers(want, have, facts));
   const now = (asleep: boolean, more: readonly string[]) => transaction([header(table, asleep), ...more]);
-  if (slept === sleeps) return lines.length > 0 ? [now(slept, lines)] : [];
+  const strays = straysOf(d, want, have, facts);
+  if (slept === sleeps) return lines.length > 0 ? [now(slept, lines), ...strays] : [];
   // The kernel takes no new chains while it puts a table to sleep: so it sleeps first, and wakes last.
-  const asleep = lines.length > 0 ? [now(true, lines)] : [];
+  const asleep = lines.length > 0 ? [now(true, lines), ...strays] : [];
   return sleeps ? [now(true, []), ...asleep] : [...asleep, now(false, [])];
 }
 
@@ -132,9 +133,24 @@ function remade(table: string, family: string, dormant: boolean, want: Table, { 
 
 /** Newer versions of nft keep a meter as a set, which stays when the meter's rule goes. */
 function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
+  return goneMeters(want, have)
+    .map((name) => `set ${name}`)
+    .filter((key) => key in listing);
+}
+
+/** An undo meets sets that were not there when the host was looked at, and may not be there on older versions. */
+function straysOf({ family, name }: NftTable, want: Table, have: Table, { listing }: Facts): Step[] {
+  const strays = goneMeters(want, have).filter((meter) => !(`set ${meter}` in listing));
+  return strays.map((meter) => ({
+    argv: ["nft", "delete", "set", family, name, meter],
+    unless: ["sh", "-c", '! nft list set "$@"', "sh", family, name, meter],
+  }));
+}
+
+function goneMeters(want: Table, have: Table): string[] {
   const meters = (table: Table) => texts(table).flatMap((text) => references(text).meters);
   const gone = new Set(meters(have).filter((name) => !meters(want).includes(name)));
-  return [...gone].map((name) => `set ${name}`).filter((key) => key in listing && !have.blocks.has(key));
+  return [...gone].filter((name) => !have.blocks.has(`set ${name}`));
 }
 
 const texts = ({ blocks }: Table): string[] => [...blocks.values()].flatMap((block) => block.rules ?? []);
