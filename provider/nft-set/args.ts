@@ -65,7 +65,7 @@ export interface NftSetFields {
    * it. Prefixes and ranges that overlap or touch become one; where they say different things (timeout, comment, value),
    * overlapping is refused. Only what differs is added and deleted, in one transaction. Left out, elements are not
    * managed. In a set with the flag "dynamic" or "timeout" elements that rules or others add stay, and no drift; that a
-   * timeout ran out is none either. A changed timeout starts anew. 100,000 addresses are 1.5 MB to the host and 4 MB of
+   * timeout ran out is none either. A changed timeout starts anew. 100,000 addresses are 0.5 MB to the host and 4 MB of
    * outputs in the state, ten changed of them 16 kB to the host (bench/sets.ts); a million work, in minutes and
    * 1.5 GB of memory. Prefixes and ranges: nft reads all of them to change one, and takes 0.1 to 0.4 s to delete one of
    * 100,000. Since Linux 6.17, where more than ten go, or there are more than 200,000, the whole list is sent and takes the
