@@ -74,7 +74,7 @@ export class Project {
       // The types of the examples are checked once, by tsc.
       PULUMI_NODEJS_TRANSPILE_ONLY: "true",
       // Node need not compile Pulumi's modules again in each of some hundred runs.
-      NODE_COMPILE_CACHE: join(process.cwd(), "node_modules/.cache/pulumi-hostnet/compiled"),
+      NODE_COMPILE_CACHE: join(process.cwd(), "node_modules/.cache/pulumi-hostnet/bytecode"),
       NO_COLOR: "1",
       SSH_AUTH_SOCK: "",
     };
