@@ -12,7 +12,7 @@ export interface Snapshot {
   readonly files: readonly string[];
 }
 
-// Timers that run and lifetimes that shrink.
+// Timers that run, lifetimes that shrink, and how many stations a bridge has met.
 const moving = new Set([
   "gc_timer",
   "hello_timer",
@@ -24,6 +24,7 @@ const moving = new Set([
   "valid_life_time",
   "preferred_life_time",
   "expires",
+  "fdb_n_learned",
 ]);
 
 /** Reads what host/look.sh printed. */
