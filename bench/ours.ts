@@ -25,7 +25,18 @@ export interface Made {
   outs: Props;
 }
 
-const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));
+/** A copy as Pulumi's engine makes it: the keys in the order of their letters. */
+const json = <T>(value: T): T => JSON.parse(JSON.stringify(value, (_, inner) => sorted(inner)));
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const record = value as Props;
+  return Object.fromEntries(
+    Object.keys(record)
+      .sort()
+      .map((key) => [key, record[key]]),
+  );
+}
 
 export const hostArgs = (vm: BenchHost, port: number) => ({
   connection: { host: "127.0.0.1", port, user: "root", hostKey: vm.hostKey },

@@ -40,6 +40,7 @@ export class Shell {
   private readonly asks: number;
   private readonly answers: number;
   private runs = 0;
+  private closed = false;
   readonly pid: number;
 
   /** @param enter what the shell is started by, as `unshare -n` */
@@ -79,6 +80,8 @@ export class Shell {
   }
 
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     closeSync(this.asks);
     closeSync(this.answers);
     rmSync(this.folder, { recursive: true });

@@ -29,11 +29,15 @@ export function holdsTexts(record: object): boolean {
 /** As JSON.stringify(record), in a third of the time where each value is "", as in a long list of addresses. */
 export function jsonOf(record: object): string {
   const keys = keysOf(record);
-  if (keys.length === 0 || keys.some((key) => (record as Record<string, unknown>)[key] !== ""))
-    return JSON.stringify(record);
-  // A quote within a key has a backslash before it: this is where one ends and the next begins.
-  return `{${JSON.stringify(keys).slice(1, -1).replaceAll('","', '":"","')}:""}`;
+  const list = JSON.stringify(keys);
+  const simple = keys.length > 0 && !list.includes('\\"') && isBare(record);
+  // No quote within a key, so this is where one ends and the next begins.
+  return simple ? `{"${list.slice(2, -2).replaceAll('","', '":"","')}":""}` : JSON.stringify(record);
 }
+
+/** Whether nothing stands with any key. */
+export const isBare = (record: object): boolean =>
+  keysOf(record).every((key) => (record as Record<string, unknown>)[key] === "");
 
 /** The record that has these keys, in this order, none twice, each with "". */
 export function bare(keys: readonly string[]): Record<string, string> {

@@ -1,14 +1,10 @@
 import type { Step } from "../kind";
 
 /** One transaction: all of it or nothing, and no packet meets a half of it. Hours in rules are UTC. */
-export function transaction(lines: readonly string[]): Step {
-  const stdin = lines.map((line) => `${line}\n`).join("");
-  return { argv: ["env", "TZ=UTC", ...(stdin.length > LONG ? [MEMORY] : []), "nft", "-f", "-"], stdin };
-}
-
-/** Characters of a text of which nft takes so much memory that taking it page by page is a tenth of its time. */
-const LONG = 1_000_000;
-const MEMORY = "GLIBC_TUNABLES=glibc.malloc.top_pad=67108864:glibc.malloc.hugetlb=1";
+export const transaction = (lines: readonly string[]): Step => ({
+  argv: ["env", "TZ=UTC", "nft", "-f", "-"],
+  stdin: lines.map((line) => `${line}\n`).join(""),
+});
 
 /** What transactions say. */
 export const linesOf = (steps: readonly Step[]): readonly string[] =>

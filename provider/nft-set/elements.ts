@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { bare, holdsTexts, keysOf } from "../formats/keys";
+import { bare, holdsTexts, isBare, keysOf } from "../formats/keys";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
 import { comment, time } from "../formats/nft-fields";
@@ -28,8 +28,7 @@ interface Entry {
 export const elements = z
   .union([z.array(item), z.custom<Elements>(isRecord)], "must be a list of elements, or a record")
   .transform((given, context): Elements => {
-    if (canonical.has(given)) return given as Elements;
-    const plain = Array.isArray(given) && plainKeys(given);
+    const plain = Array.isArray(given) ? plainKeys(given) : isBare(given) && plainKeys(keysOf(given));
     if (plain) return met(bare(plain.keys), plain.wide);
     const entries: Entry[] = [];
     const add = (at: PropertyKey, text: string) => {
@@ -56,23 +55,7 @@ export const elements = z
 /** As z.record, without a copy. */
 function isRecord(given: unknown): boolean {
   if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
-  return isCanonical(given as Elements) || holdsTexts(given);
-}
-
-/** A long list that was here before: addresses and prefixes alone, in order, none of which could be one with the next. */
-function isCanonical(given: Elements): boolean {
-  let end = Number.NEGATIVE_INFINITY;
-  let [wide, adjacent] = [false, false];
-  for (const key of keysOf(given)) {
-    const range = given[key] === "" ? plainIPv4(key) : undefined;
-    if (!range || range.low <= end) return false;
-    adjacent ||= range.low === end + 1;
-    wide ||= range.low !== range.high;
-    if (wide && adjacent) return false;
-    end = range.high;
-  }
-  met(given, wide);
-  return true;
+  return holdsTexts(given);
 }
 
 type Item = Exclude<z.output<typeof item>, string>;
@@ -190,11 +173,7 @@ interface Traits {
 /** Of lists that were met: they may be long, and are asked about often. */
 const traits = new WeakMap<Elements, Traits>();
 
-/** Lists of IPv4 alone that are as they should be. */
-const canonical = new WeakSet<object>();
-
 function met(elements: Elements, wide: boolean): Elements {
-  canonical.add(elements);
   traits.set(elements, { wide, timed: false, plain: true });
   return elements;
 }

@@ -140,7 +140,8 @@ function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
 
 /** An undo meets sets that were not there when the host was looked at, and may not be there on older versions. */
 function straysOf({ family, name }: NftTable, want: Table, have: Table, { listing }: Facts): Step[] {
-  const strays = goneMeters(want, have).filter((meter) => !(`set ${meter}` in listing));
+  const declared = (name: string) => want.blocks.has(`set ${name}`) || want.blocks.has(`map ${name}`);
+  const strays = goneMeters(want, have).filter((meter) => !(`set ${meter}` in listing) && !declared(meter));
   return strays.map((meter) => ({
     argv: ["nft", "delete", "set", family, name, meter],
     unless: ["sh", "-c", '! nft list set "$@"', "sh", family, name, meter],

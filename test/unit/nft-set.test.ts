@@ -107,6 +107,9 @@ describe("laws", () => {
       fc.property(fc.array(near, { maxLength: 12 }), (list) => {
         const slowly = Object.keys(field.parse([...list, "2001:db8::1"]));
         expect(Object.keys(field.parse(list))).toEqual(slowly.slice(0, -1));
+        // As Pulumi's engine hands a record on.
+        const sorted = Object.fromEntries([...list].sort().map((key) => [key, ""]));
+        expect(Object.keys(field.parse(sorted))).toEqual(slowly.slice(0, -1));
       }),
       { numRuns: 500 },
     );

@@ -52,6 +52,23 @@ describe("one becomes another in place: equal to a fresh one, and the undo leads
   );
 });
 
+test("a meter becomes a set of its name", () => {
+  const limited = desired({
+    family: "inet",
+    name: "fw",
+    text: "chain in { type filter hook input priority 0; tcp dport 22 meter m { ip saddr limit rate 10/second } accept; }",
+  });
+  const recorded = desired({
+    family: "inet",
+    name: "fw",
+    text: "set m { type ipv4_addr; flags dynamic; size 65535; }\nchain in { type filter hook input priority 0; tcp dport 22 add @m { ip saddr } accept; }",
+  });
+  const alone = fresh(recorded);
+  const last = ns.apply(recorded, ns.apply(limited));
+  expect(shown(recorded)).toEqual(alone);
+  settled(recorded, last);
+});
+
 test("tables of random parts become each other", () => {
   const names = ["input", "guests", "tap0", "tap1"];
   const rule = fc.constantFrom(
