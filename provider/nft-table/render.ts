@@ -140,19 +140,35 @@ function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
 
 /** An undo meets sets that were not there when the host was looked at, and may not be there on older versions. */
 function straysOf({ family, name }: NftTable, want: Table, have: Table, { listing }: Facts): Step[] {
-  const declared = (name: string) => want.blocks.has(`set ${name}`) || want.blocks.has(`map ${name}`);
-  const strays = goneMeters(want, have).filter((meter) => !(`set ${meter}` in listing) && !declared(meter));
+  const again = metersOf(want);
+  const stays = (name: string) => [`set ${name}`, `map ${name}`].some((key) => want.blocks.has(key));
+  const strays = goneMeters(want, have).filter(
+    (meter) => !(`set ${meter}` in listing || stays(meter) || again.has(meter)),
+  );
   return strays.map((meter) => ({
     argv: ["nft", "delete", "set", family, name, meter],
     unless: ["sh", "-c", '! nft list set "$@"', "sh", family, name, meter],
   }));
 }
 
+/** Those that change, too: the size and the key are the set's, and what it holds keeps the rate that it was made with. */
 function goneMeters(want: Table, have: Table): string[] {
-  const meters = (table: Table) => texts(table).flatMap((text) => references(text).meters);
-  const gone = new Set(meters(have).filter((name) => !meters(want).includes(name)));
-  return [...gone].filter((name) => !have.blocks.has(`set ${name}`));
+  const after = metersOf(want);
+  return [...metersOf(have)]
+    .filter(([name, said]) => after.get(name) !== said && !have.blocks.has(`set ${name}`))
+    .map(([name]) => name);
 }
+
+/** By name, what each says. */
+const metersOf = (table: Table): ReadonlyMap<string, string | undefined> =>
+  new Map(
+    texts(table).flatMap((text) =>
+      references(text).meters.map((name) => [
+        name,
+        [...text.matchAll(/\bmeter\s+(\S+)\s+[^{}]*\{[^{}]*\}/g)].find(([, named]) => named === name)?.[0],
+      ]),
+    ),
+  );
 
 const texts = ({ blocks }: Table): string[] => [...blocks.values()].flatMap((block) => block.rules ?? []);
 

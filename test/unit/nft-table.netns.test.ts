@@ -52,6 +52,22 @@ describe("one becomes another in place: equal to a fresh one, and the undo leads
   );
 });
 
+test.each([
+  ["size", "meter m size 1000 { ip saddr limit rate 10/second }"],
+  ["rate", "meter m { ip saddr limit rate 20/second }"],
+  ["key", "meter m { ip daddr . tcp dport limit rate 10/second }"],
+])("a meter gets another %s, and goes back", (_, changed) => {
+  const table = (meter: string) =>
+    desired({
+      family: "inet",
+      name: "fw",
+      text: `chain in { type filter hook input priority 0; tcp dport 22 ${meter} accept; }`,
+    });
+  const [was, to] = [table("meter m { ip saddr limit rate 10/second }"), table(changed)];
+  const alone = fresh(to);
+  becomes(was, ns.apply(was), to, alone);
+});
+
 test("a meter becomes a set of its name", () => {
   const limited = desired({
     family: "inet",
