@@ -169,12 +169,14 @@ interface Traits {
   readonly timed: boolean;
   /** Addresses and prefixes of IPv4, and nothing with them. */
   readonly plain: boolean;
+  /** And those in order: Pulumi's engine hands a state on in the order of its letters. */
+  readonly ordered: boolean;
 }
 /** Of lists that were met: they may be long, and are asked about often. */
 const traits = new WeakMap<Elements, Traits>();
 
 function met(elements: Elements, wide: boolean): Elements {
-  traits.set(elements, { wide, timed: false, plain: true });
+  traits.set(elements, { wide, timed: false, plain: true, ordered: true });
   return elements;
 }
 
@@ -190,9 +192,16 @@ export function traitsOf(elements: Elements): Traits {
     plain &&= range !== undefined;
     if (wide && timed) break;
   }
-  const found = { wide, timed, plain };
+  const found = { wide, timed, plain, ordered: false };
   traits.set(elements, found);
   return found;
+}
+
+/** Its keys; of a plain one in one order, whatever way it came: what was written on the host is told by its text. */
+export function orderedKeys(elements: Elements): readonly string[] {
+  const { plain, ordered } = traitsOf(elements);
+  const keys = keysOf(elements);
+  return plain && !ordered ? plainKeys(keys)!.keys : keys;
 }
 
 /** Sorted; what overlaps or touches is one, so that what differs between two lists can be said exactly. */
