@@ -7,7 +7,7 @@ import type { Desired, Problem } from "./kind";
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 export function hasUnknown(value: unknown): boolean {
-  if (typeof value === "string") return value.length >= UNKNOWN.length && value.includes(UNKNOWN);
+  if (typeof value === "string") return value.includes(UNKNOWN);
   if (typeof value !== "object" || value === null) return false;
   if (Array.isArray(value)) return value.some(hasUnknown);
   return keysOf(value).some((key) => hasUnknown(key) || hasUnknown((value as Record<string, unknown>)[key]));

@@ -31,9 +31,9 @@ function changing(d: NftTable, { state, rest, facts }: Seen, last?: Last<Shape, 
   if (!state)
     return [transaction([header(table, sleeps, want.comment), ...changes(table, d.family, want, have)])];
   if (want.comment !== have.comment) return remade(table, d.family, sleeps, want, facts);
-  const lines = changes(table, d.family, want, have, facts.listing, leftovers(want, have, facts));
+  const { leftovers, strays } = goneMeters(d, want, have, facts);
+  const lines = changes(table, d.family, want, have, facts.listing, leftovers);
   const now = (asleep: boolean, more: readonly string[]) => transaction([header(table, asleep), ...more]);
-  const strays = straysOf(d, want, have, facts);
   if (slept === sleeps) return lines.length > 0 ? [now(slept, lines), ...strays] : [];
   // The kernel takes no new chains while it puts a table to sleep: so it sleeps first, and wakes last.
   const asleep = lines.length > 0 ? [now(true, lines), ...strays] : [];
@@ -131,43 +131,41 @@ function remade(table: string, family: string, dormant: boolean, want: Table, { 
   ];
 }
 
-/** Newer versions of nft keep a meter as a set, which stays when the meter's rule goes. */
-function leftovers(want: Table, have: Table, { listing }: Facts): string[] {
-  return goneMeters(want, have)
-    .map((name) => `set ${name}`)
-    .filter((key) => key in listing);
-}
-
-/** An undo meets sets that were not there when the host was looked at, and may not be there on older versions. */
-function straysOf({ family, name }: NftTable, want: Table, have: Table, { listing }: Facts): Step[] {
-  const again = metersOf(want);
-  const stays = (name: string) => [`set ${name}`, `map ${name}`].some((key) => want.blocks.has(key));
-  const strays = goneMeters(want, have).filter(
-    (meter) => !(`set ${meter}` in listing || stays(meter) || again.has(meter)),
+/**
+ * Newer versions of nft keep a meter as a set, which stays when the meter's rule goes. Those that change go, too: the size and
+ * the key are the set's, and what it holds keeps the rate that it was made with. An undo meets sets that were not there when
+ * the host was looked at, and may not be there on older versions: these are strays.
+ */
+function goneMeters(d: NftTable, want: Table, have: Table, { listing }: Facts) {
+  const [before, after] = [metersOf(have), metersOf(want)];
+  const gone = [...before.keys()].filter(
+    (name) => after.get(name) !== before.get(name) && !have.blocks.has(`set ${name}`),
   );
-  return strays.map((meter) => ({
-    argv: ["nft", "delete", "set", family, name, meter],
-    unless: ["sh", "-c", '! nft list set "$@"', "sh", family, name, meter],
-  }));
+  const stays = (name: string) =>
+    after.has(name) || [`set ${name}`, `map ${name}`].some((key) => want.blocks.has(key));
+  const listed = (name: string) => `set ${name}` in listing;
+  return {
+    leftovers: gone.filter(listed).map((name) => `set ${name}`),
+    strays: gone.filter((name) => !listed(name) && !stays(name)).map((name) => strayOf(d, name)),
+  };
 }
 
-/** Those that change, too: the size and the key are the set's, and what it holds keeps the rate that it was made with. */
-function goneMeters(want: Table, have: Table): string[] {
-  const after = metersOf(want);
-  return [...metersOf(have)]
-    .filter(([name, said]) => after.get(name) !== said && !have.blocks.has(`set ${name}`))
-    .map(([name]) => name);
-}
+const strayOf = ({ family, name }: NftTable, meter: string): Step => ({
+  argv: ["nft", "delete", "set", family, name, meter],
+  unless: ["sh", "-c", '! nft list set "$@"', "sh", family, name, meter],
+});
 
 /** By name, what each says. */
 const metersOf = (table: Table): ReadonlyMap<string, string | undefined> =>
   new Map(
-    texts(table).flatMap((text) =>
-      references(text).meters.map((name) => [
-        name,
-        [...text.matchAll(/\bmeter\s+(\S+)\s+[^{}]*\{[^{}]*\}/g)].find(([, named]) => named === name)?.[0],
-      ]),
-    ),
+    texts(table)
+      .filter((text) => text.includes("meter"))
+      .flatMap((text) =>
+        references(text).meters.map((name) => [
+          name,
+          [...text.matchAll(/\bmeter\s+(\S+)\s+[^{}]*\{[^{}]*\}/g)].find(([, named]) => named === name)?.[0],
+        ]),
+      ),
   );
 
 const texts = ({ blocks }: Table): string[] => [...blocks.values()].flatMap((block) => block.rules ?? []);

@@ -67,9 +67,14 @@ export class Netns {
     return nftTable.parse(results, d, last);
   }
 
+  /** As the script does. */
+  skips({ unless }: Step): boolean {
+    return unless !== undefined && this.run({ argv: unless }).code === 0;
+  }
+
   steps(steps: readonly Step[]): void {
     for (const step of steps) {
-      if (step.unless && this.run({ argv: step.unless }).code === 0) continue;
+      if (this.skips(step)) continue;
       const { code, stderr } = this.run(step);
       if (code !== 0) throw new Error(`${stderr}\n${step.stdin}`);
     }
@@ -140,7 +145,7 @@ function tables(ns: Netns) {
     ns.steps(back);
     expect(shown(a)).toEqual(was);
     // An undo of what did not happen changes nothing, even where nft refuses it.
-    for (const step of back) if (!step.unless || ns.run({ argv: step.unless }).code !== 0) ns.run(step);
+    for (const step of back) if (!ns.skips(step)) ns.run(step);
     expect(shown(a)).toEqual(was);
   }
 
