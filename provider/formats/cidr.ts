@@ -33,11 +33,12 @@ function v6(text: string): bigint {
   );
 }
 
+/** Of an IPv4 address as a number. */
+export const dotted = (bits: number): string =>
+  `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
+
 export function formatAddress({ family, value }: Address): string {
-  if (family === 4) {
-    const bits = Number(value);
-    return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
-  }
+  if (family === 4) return dotted(Number(value));
   // As the kernel and inet_ntop print it: the mapped form dotted, else RFC 5952.
   if (value >> 32n === 0xffffn) return `::ffff:${formatAddress({ family: 4, value: value & 0xffffffffn })}`;
   const groups = Array.from({ length: 8 }, (_, i) =>

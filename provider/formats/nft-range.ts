@@ -1,4 +1,4 @@
-import { bits, formatAddress, parseAddress } from "./cidr";
+import { bits, dotted, formatAddress, parseAddress } from "./cidr";
 
 /** From `low` to `high` among the values of one sort. */
 export interface Range {
@@ -56,9 +56,6 @@ export function formatPlain({ low, high }: Plain): string {
     ? `${dotted(low)}/${32 - hostBits}`
     : `${dotted(low)}-${dotted(high)}`;
 }
-
-const dotted = (value: number): string =>
-  `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 
 /** "10.0.0.1" or "10.0.0.0/8", as it is canonical: the bulk of long lists, read without regular expressions. */
 export function plainIPv4(text: string): Plain | undefined {

@@ -35,11 +35,11 @@ const TOOLS: Readonly<Record<string, string>> = {
  */
 const TEXT = [
   "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C; export PATH LC_ALL; cd /; umask 022",
-  "echo; u=$(id -u); [ $u = 0 ] || { echo $1 no root $u; exit 1; }",
-  `for c in ${Object.keys(TOOLS).join(" ")}; do command -v $c >/dev/null || { echo $1 no tool $c; exit 1; }; done`,
+  "q=$1; n() { echo $q no $*; exit 1; }; echo; u=$(id -u); [ $u = 0 ] || n root $u",
+  `for c in ${Object.keys(TOOLS).join(" ")}; do command -v $c >/dev/null || n tool $c; done`,
   "j=; k=; read -r j </etc/machine-id; read -r k </proc/sys/kernel/random/boot_id",
-  '[ "$j" ] || { echo $1 no machine-id; exit 1; }',
-  "mkdir -p -m 700 /run/hostnet && d=$(mktemp -d /run/hostnet/session.XXXXXX) || { echo $1 no folder; exit 1; }",
+  '[ "$j" ] || n machine-id',
+  "mkdir -p -m 700 /run/hostnet && d=$(mktemp -d /run/hostnet/session.XXXXXX) || n folder",
   'trap "rm -rf $d" 0; trap "exit 1" 1 2 15; trap : 13',
   // The link and the router towards the client.
   'g() { v=-; while [ $# -gt 1 ]; do case $1 in via) v=$2;; dev) echo "$v $2"; return;; esac; shift; done; }',

@@ -39,7 +39,7 @@ describe("the text", () => {
     const line = commandLine("0123", true);
     expect(line).not.toMatch(/[!\\\n]/);
     expect(line.match(/'/g)).toHaveLength(2);
-    expect(line.length).toBeLessThan(2100);
+    expect(line.length).toBeLessThan(2000);
   });
 
   const shells = ["dash", "bash", "busybox", "tcsh", "fish", "zsh"].filter(
