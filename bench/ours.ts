@@ -54,7 +54,7 @@ export class Ours {
   private readonly host: ReturnType<typeof hostArgs>;
 
   /** Seconds that the last of each took, without the copies that stand for the way through Pulumi's engine. */
-  readonly took = { check: 0, create: 0 };
+  readonly took = { check: 0, create: 0, update: 0 };
 
   constructor(vm: BenchHost, line: Line) {
     this.host = hostArgs(vm, line.port);
@@ -84,7 +84,8 @@ export class Ours {
   }
 
   async update(kind: "Bridge" | "NftSet", made: Made, args: Props): Promise<void> {
-    const { outs } = await this.kinds[kind].update(made.id, made.outs, await this.check(kind, args));
+    const inputs = await this.check(kind, args);
+    const { outs } = await this.timed("update", () => this.kinds[kind].update(made.id, made.outs, inputs));
     made.outs = json(outs);
   }
 
@@ -124,7 +125,7 @@ export class Ours {
     rmSync(this.folder, { recursive: true });
   }
 
-  private async timed<T>(call: "check" | "create", run: () => Promise<T>): Promise<T> {
+  private async timed<T>(call: keyof Ours["took"], run: () => Promise<T>): Promise<T> {
     const begin = performance.now();
     const result = await run();
     this.took[call] = (performance.now() - begin) / 1000;
