@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { same } from "../compare";
 import { bare, holdsTexts, isBare, keysOf } from "../formats/keys";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
@@ -28,8 +29,8 @@ interface Entry {
 export const elements = z
   .union([z.array(item), z.custom<Elements>(isRecord)], "must be a list of elements, or a record")
   .transform((given, context): Elements => {
-    const plain = Array.isArray(given) ? plainKeys(given) : isBare(given) && plainKeys(keysOf(given));
-    if (plain) return met(bare(plain.keys), plain.wide);
+    const plain = plainly(given);
+    if (plain) return plain;
     const entries: Entry[] = [];
     const add = (at: PropertyKey, text: string) => {
       try {
@@ -38,19 +39,32 @@ export const elements = z
         issue(context, (error as Error).message, given, [at]);
       }
     };
-    if (Array.isArray(given))
+    if (isList(given))
       for (const [n, one] of given.entries()) add(n, typeof one === "string" ? one : elementText(one));
     else for (const key of keysOf(given)) add(key, given[key] === "" ? key : recordText(key, given[key]!));
     try {
       const found: Record<string, string> = {};
       for (const { key, rest } of merged(entries)) found[key] = rest;
-      return found;
+      return same(found, given) ? (given as Elements) : found;
     } catch (error) {
       if (!(error instanceof Clash)) throw error;
       issue(context, error.message, given, [error.at]);
       return {};
     }
   });
+
+/** What is canonical stays what it is, in whatever order: a list is checked, created and changed, and each time may be long. */
+function plainly(given: readonly z.output<typeof item>[] | Elements): Elements | undefined {
+  if (isList(given)) {
+    const plain = plainKeys(given, false);
+    return plain && met(bare(plain.keys), plain.wide);
+  }
+  const keys = keysOf(given);
+  const plain = isBare(given) ? plainKeys(keys, true) : undefined;
+  return plain && met(plain.keys === keys ? given : bare(plain.keys), plain.wide);
+}
+
+const isList = (given: unknown): given is readonly unknown[] => Array.isArray(given);
 
 /** As z.record, without a copy. */
 function isRecord(given: unknown): boolean {
@@ -169,14 +183,12 @@ interface Traits {
   readonly timed: boolean;
   /** Addresses and prefixes of IPv4, and nothing with them. */
   readonly plain: boolean;
-  /** And those in order: Pulumi's engine hands a state on in the order of its letters. */
-  readonly ordered: boolean;
 }
 /** Of lists that were met: they may be long, and are asked about often. */
 const traits = new WeakMap<Elements, Traits>();
 
 function met(elements: Elements, wide: boolean): Elements {
-  traits.set(elements, { wide, timed: false, plain: true, ordered: true });
+  traits.set(elements, { wide, timed: false, plain: true });
   return elements;
 }
 
@@ -192,16 +204,9 @@ export function traitsOf(elements: Elements): Traits {
     plain &&= range !== undefined;
     if (wide && timed) break;
   }
-  const found = { wide, timed, plain, ordered: false };
+  const found = { wide, timed, plain };
   traits.set(elements, found);
   return found;
-}
-
-/** Its keys; of a plain one in one order, whatever way it came: what was written on the host is told by its text. */
-export function orderedKeys(elements: Elements): readonly string[] {
-  const { plain, ordered } = traitsOf(elements);
-  const keys = keysOf(elements);
-  return plain && !ordered ? plainKeys(keys)!.keys : keys;
 }
 
 /** Sorted; what overlaps or touches is one, so that what differs between two lists can be said exactly. */

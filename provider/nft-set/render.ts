@@ -6,7 +6,7 @@ import { type Collection, collectionHead } from "../formats/nft-collection";
 import { parseRange } from "../formats/nft-range";
 import type { Boot, Last, Observed, Step } from "../kind";
 import { flagsOf, isMap, type NftSet, type schema } from "./args";
-import { commentIn, type Elements, orderedKeys, timeoutIn, traitsOf, valueIn } from "./elements";
+import { commentIn, type Elements, timeoutIn, traitsOf, valueIn } from "./elements";
 import { type Facts, flagsIn, HEAD, tableHolds } from "./parse";
 import { typesOf } from "./types";
 
@@ -179,7 +179,7 @@ function pick(from: Elements, wanted: (key: string, rest: string) => boolean): E
 }
 
 function add(d: NftSet, elements: Elements): string[] {
-  const keys = orderedKeys(elements);
+  const keys = keysOf(elements);
   const list = traitsOf(elements).plain
     ? keys
     : keys.map((key) => printElement(key, elements[key]!, isMap(d)));

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { bare, holdsTexts, jsonOf, keysOf } from "../../provider/formats/keys";
+import { bare, holdsTexts, isBare, jsonOf, keysOf } from "../../provider/formats/keys";
 
 const word = fc.oneof(
   fc.string(),
@@ -24,4 +24,10 @@ test("long records are known again, as they are", () => {
   expect(keysOf(long)).toBe(keysOf(long));
   expect(keysOf(long)).toEqual(Object.keys(long));
   expect([holdsTexts(long), holdsTexts(long), holdsTexts({ ...long, k7: 1 })]).toEqual([true, true, false]);
+  expect([isBare(long), isBare(long), isBare({ ...long, k7: "x" })]).toEqual([true, true, false]);
+  expect([holdsTexts({ ...long, k7: "x" }), holdsTexts({ a: "", b: 1 }), isBare({})]).toEqual([
+    true,
+    false,
+    true,
+  ]);
 });
