@@ -35,7 +35,10 @@ trap T=1 TERM INT
 f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2; }
 s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
 # i prints the stdin of a step, which lies behind the end of this script, in one piece or in two.
-i() { tail -c +$((B + $1)) "$0" | head -c "$2"; [ $# = 2 ] || i "$3" "$4"; }
+i() {
+  dd if="$0" bs=128k iflag=skip_bytes,count_bytes skip=$((B + $1 - 1)) count="$2" status=none || return
+  [ $# = 2 ] || i "$3" "$4"
+}
 # put leaves no file behind that ls shows, wherever it is cut, be it by the machine's power: it is on the disk before it has
 # its name. cat can say why a disk takes no more, printf cannot.
 put() { p=\${1%/*}/.new; w "$2" && sync "$p" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }
