@@ -59,7 +59,10 @@ export interface BridgePort {
 export interface BridgeFields {
   /** Name of the bridge: 1 to 15 of A-Z a-z 0-9 _ . -. A change replaces the bridge. @default the resource's name */
   name?: string;
-  /** Its own addresses with prefix lengths: "192.168.2.1/24", "2001:db8::1/64". Others stay. */
+  /**
+   * Its own addresses with prefix lengths: "192.168.2.1/24", "2001:db8::1/64". Others stay. One that is there with a lifetime,
+   * as a DHCP client gives it, is drift, and made to stay.
+   */
   addresses?: string[];
   /** Routes through the bridge, in the main table, or in that of its `vrf`. */
   routes?: Route[];

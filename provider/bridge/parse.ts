@@ -3,6 +3,7 @@ import { type ListedVlans, parseListedVlans, showVlans, type Vlans } from "../fo
 import {
   type InterfaceFacts,
   interfaceFacts,
+  lentAddresses,
   observedInterface,
   parseAttached,
   showAttached,
@@ -153,6 +154,7 @@ export function parse(
     } as Bridge,
     rest: Object.fromEntries(Object.entries(scalars).filter(([key]) => !(key in wanted))) as Partial<Bridge>,
     facts,
+    broken: lentAddresses(d, facts),
   };
 }
 

@@ -3,7 +3,17 @@ import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
 import { bounce } from "./bounce";
 import { contains, inTheWay, sameSubnet } from "./cidr";
-import { addAddress, asAdded, deleteAddress, deleteBeside, type Link, lasting, setLink, stays } from "./link";
+import {
+  addAddress,
+  asAdded,
+  batch,
+  deleteAddress,
+  deleteBeside,
+  type Link,
+  lasting,
+  setLink,
+  stays,
+} from "./link";
 import {
   inTable,
   keyOf,
@@ -149,6 +159,23 @@ export function observedInterface(
   };
 }
 
+/** Of the declared ones those that are there with a lifetime, as a DHCP client gives it: each would end with that. */
+const lent = (d: Interface, { addressOptions }: InterfaceFacts): string[] =>
+  (d.addresses ?? []).filter((a) => {
+    const options = addressOptions[a] ?? [];
+    // What a router advertised has one too, and is renewed by it.
+    return options.includes("valid_lft") && !options.includes("mngtmpaddr");
+  });
+
+export const lentAddresses = (d: Interface, facts: InterfaceFacts): string[] =>
+  lent(d, facts).map((a) => `addresses: ${a} has a lifetime, and ends with it`);
+
+/** A whole IPv6 address cannot be changed in a VRF: see `addingVerb`. */
+const keep = (address: string, dev: string): Step =>
+  address.endsWith("/128")
+    ? batch([deleteAddress(address, dev), addAddress(address, dev)], "-6")
+    : addAddress(address, dev);
+
 const six = (address: string): boolean => address.includes(":");
 
 /** The last that was added first: a primary address would take its secondaries along. */
@@ -190,6 +217,9 @@ export function convergeAddresses(
   return [
     ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
+    ...lent(d, facts)
+      .filter((a) => there.includes(a))
+      .map((a) => keep(a, name)),
     ...[...late, ...gone.filter((a) => !first.includes(a))].map((a) => deleteBeside(others, a, name)),
     ...kept
       .filter((a) => late.includes(a) || lost(a))

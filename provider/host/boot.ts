@@ -132,18 +132,18 @@ const WANTS: readonly (readonly [wanted: string, by: string])[] = [
   ["hostnet-late.service", "multi-user.target"],
 ];
 /** When networkd starts it takes away the rules of others, and their routes that lead to no link (`unreachable`), ours among them. */
-const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
+export const NETWORKD = "/etc/systemd/networkd.conf.d/hostnet.conf";
 const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no\n";
 const UDEV = "/etc/udev/rules.d/80-hostnet.rules";
 const APPEARS =
   'ACTION=="add", SUBSYSTEM=="net", TAG+="systemd", ENV{SYSTEMD_WANTS}+="hostnet-late.service"\n';
 const LINKS = WANTS.map(([unit, by]) => [`${SYSTEMD}/${by}.wants`, unit] as const);
 /** Those of them that were not there before us. */
-const FOLDERS = [...new Set([...LINKS.map(([folder]) => folder), dirname(DROP_IN)])].join(" ");
+const FOLDERS = [...new Set([...LINKS.map(([folder]) => folder), dirname(NETWORKD)])].join(" ");
 const FILES = [
   ...Object.keys(UNITS).map((unit) => `${SYSTEMD}/${unit}`),
   ...LINKS.map((link) => link.join("/")),
-  DROP_IN,
+  NETWORKD,
   UDEV,
 ].join(" ");
 
@@ -305,14 +305,16 @@ const stamp = digest([RUNNER, KEEP, APPEARS, ...Object.values(UNITS)].join());
 export const INSTALL = block("boots", [
   `[ ! -e /etc/hostnet/boot ] || read -r x </etc/hostnet/boot; [ "$x" != "# ${stamp}" ] || return 0`,
   'put /etc/hostnet/remove-all "exec sh /etc/hostnet/boot remove" || return',
+  "# What says the same already is as old as it was: networkd may have read it.",
+  'own() { [ "$(command cat "$1" 2>/dev/null)" = "$(printf %s "$2")" ] || { put "$1" "$2" && chmod 644 "$1"; }; }',
   "if [ -d /run/systemd/system ]; then",
   "  # networkd reads its own as another user.",
   `  mkdir -p -m 755 ${FOLDERS} ${dirname(UDEV)} || return`,
   ...Object.entries({
     ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
-    [DROP_IN]: KEEP,
+    [NETWORKD]: KEEP,
     [UDEV]: APPEARS,
-  }).map(([path, text]) => `  put ${path} ${quote(text)} && chmod 644 ${path} || return`),
+  }).map(([path, text]) => `  own ${path} ${quote(text)} || return`),
   ...LINKS.map(([folder, unit]) => `  ln -sf ../${unit} ${folder}/${unit} || return`),
   "fi",
   "# Nothing of this boot is to be made.",

@@ -1,3 +1,4 @@
+import { networkd } from "../formats/networkd";
 import { routeClaims } from "../formats/route";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
@@ -24,5 +25,6 @@ export const policyRoute: Kind<typeof schema.shape, Facts> = {
     ...routeClaims(d.routes ?? [], d.table ?? 0, `PolicyRoute ${d.name}`),
   }),
   boot,
+  neighbours: ({ routes }) => networkd(routes),
   exposure: () => ({ routing: true }),
 };

@@ -28,7 +28,10 @@ export interface VlanFields {
   vlanId: number;
   /** The tag: "802.1ad" for the outer one of two. The kernel's default is "802.1Q". */
   protocol?: "802.1Q" | "802.1ad";
-  /** Its own addresses with prefix lengths: "192.168.2.1/24", "2001:db8::1/64". Others stay. */
+  /**
+   * Its own addresses with prefix lengths: "192.168.2.1/24", "2001:db8::1/64". Others stay. One that is there with a lifetime,
+   * as a DHCP client gives it, is drift, and made to stay.
+   */
   addresses?: string[];
   /** Routes through the VLAN, in the main table, or in that of its `vrf`. */
   routes?: Route[];

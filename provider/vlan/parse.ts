@@ -3,6 +3,7 @@ import { parseListedVlans, showVlans } from "../formats/bridge-vlan";
 import {
   type InterfaceFacts,
   interfaceFacts,
+  lentAddresses,
   observedInterface,
   parseAttached,
   showAttached,
@@ -97,6 +98,7 @@ export function parse(
     broken: [
       ...(facts.up ? [] : ["the device is down"]),
       ...(facts.lower.closed ? [notServed(facts.lower)] : []),
+      ...lentAddresses(d, facts),
     ],
   };
 }

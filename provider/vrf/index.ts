@@ -1,4 +1,5 @@
 import { keepFound } from "../formats/link";
+import { networkd } from "../formats/networkd";
 import { routeClaims } from "../formats/route";
 import type { Kind } from "../kind";
 import { refine, schema } from "./args";
@@ -24,6 +25,7 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
   }),
   members: (d) => (d.interfaces ?? []).map(({ name }) => name),
   boot,
+  neighbours: ({ routes }) => networkd(routes),
   exposure: ({ state, facts }, after) => ({
     links: [state?.name, after?.name, ...Object.keys(facts.members)].filter((name) => name !== undefined),
     prefixes: [state, after].flatMap((d) => (d?.routes ?? []).map(({ destination }) => destination)),

@@ -110,6 +110,29 @@ test("an address of others keeps its lifetime and label when the first one of it
   await provider.delete("br1", next.outs);
 });
 
+test("a declared address that would end with a lease is drift, and made to stay", async () => {
+  const addresses = ["192.168.5.1/24", "2001:db8:5::1/64", "2001:db8:5::2/128"];
+  const wanted = await inputs({ name: "br1", addresses });
+  const { outs } = await provider.create(wanted);
+  for (const address of addresses)
+    host.sh(`ip addr change ${address} dev br1 valid_lft 900 preferred_lft 900`);
+  // As a router advertisement leaves it: renewed by the next one.
+  host.sh("ip addr change 2001:db8:5::1/64 dev br1 mngtmpaddr valid_lft 900 preferred_lft 900");
+  const { props } = await provider.read("br1", outs);
+  expect(props!.drift).toEqual([
+    "addresses: 192.168.5.1/24 has a lifetime, and ends with it",
+    "addresses: 2001:db8:5::2/128 has a lifetime, and ends with it",
+  ]);
+  const repaired = await provider.update("br1", props!, wanted);
+  const lifetimes = host.sh("ip addr show dev br1 scope global").match(/valid_lft \w+/g);
+  expect(lifetimes).toEqual([
+    "valid_lft forever",
+    "valid_lft forever",
+    expect.stringMatching(/valid_lft [89]/),
+  ]);
+  await provider.delete("br1", repaired.outs);
+});
+
 test("another prefix length of an IPv6 address", async () => {
   const { outs } = await life({ addresses: ["2001:db8::1/64"] }, { addresses: ["2001:db8::1/48"] });
   expect(host.sh("ip -br -6 addr show dev br1 scope global")).toMatch(/ 2001:db8::1\/48 *\n/);
