@@ -1,6 +1,8 @@
-import { NETWORKD } from "../host/boot";
 import type { Neighbours } from "../kind";
 import type { Route } from "./route";
+
+/** Written with the first object that is kept: it lets others' routes and rules alone, from its next start on. */
+export const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
 
 /** The drop-in is younger than the networkd that runs. A unit's invocation is a link to an id, which is no file. */
 const LOOK = `u=/run/systemd/units/invocation:systemd-networkd.service
@@ -15,12 +17,12 @@ export function networkd(routes: readonly Route[] = []): Neighbours | undefined 
   const swept = routes.find(({ type }) => type !== undefined && type !== "unicast");
   if (!swept) return undefined;
   return {
-    query: { argv: ["sh", "-c", LOOK, "sh", NETWORKD], free: true },
+    query: { argv: ["sh", "-c", LOOK, "sh", DROP_IN], free: true },
     warnings: ({ stdout }) =>
       stdout === ""
         ? []
         : [
-            `systemd-networkd reads ${NETWORKD} when it starts again (systemctl restart systemd-networkd, or a reboot): until then ` +
+            `systemd-networkd reads ${DROP_IN} when it starts again (systemctl restart systemd-networkd, or a reboot): until then ` +
               `its networkctl reconfigure takes routes such as ${swept.type} ${swept.destination}`,
           ],
   };

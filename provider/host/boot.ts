@@ -1,4 +1,5 @@
 import { dirname } from "node:path/posix";
+import { DROP_IN } from "../formats/networkd";
 import type { Boot, Step } from "../kind";
 import { GIVE_ALL } from "../managers";
 import { LONG } from "./data";
@@ -132,18 +133,17 @@ const WANTS: readonly (readonly [wanted: string, by: string])[] = [
   ["hostnet-late.service", "multi-user.target"],
 ];
 /** When networkd starts it takes away the rules of others, and their routes that lead to no link (`unreachable`), ours among them. */
-export const NETWORKD = "/etc/systemd/networkd.conf.d/hostnet.conf";
 const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no\n";
 const UDEV = "/etc/udev/rules.d/80-hostnet.rules";
 const APPEARS =
   'ACTION=="add", SUBSYSTEM=="net", TAG+="systemd", ENV{SYSTEMD_WANTS}+="hostnet-late.service"\n';
 const LINKS = WANTS.map(([unit, by]) => [`${SYSTEMD}/${by}.wants`, unit] as const);
 /** Those of them that were not there before us. */
-const FOLDERS = [...new Set([...LINKS.map(([folder]) => folder), dirname(NETWORKD)])].join(" ");
+const FOLDERS = [...new Set([...LINKS.map(([folder]) => folder), dirname(DROP_IN)])].join(" ");
 const FILES = [
   ...Object.keys(UNITS).map((unit) => `${SYSTEMD}/${unit}`),
   ...LINKS.map((link) => link.join("/")),
-  NETWORKD,
+  DROP_IN,
   UDEV,
 ].join(" ");
 
@@ -312,7 +312,7 @@ export const INSTALL = block("boots", [
   `  mkdir -p -m 755 ${FOLDERS} ${dirname(UDEV)} || return`,
   ...Object.entries({
     ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
-    [NETWORKD]: KEEP,
+    [DROP_IN]: KEEP,
     [UDEV]: APPEARS,
   }).map(([path, text]) => `  own ${path} ${quote(text)} || return`),
   ...LINKS.map(([folder, unit]) => `  ln -sf ../${unit} ${folder}/${unit} || return`),

@@ -70,11 +70,12 @@ export interface NftSetFields {
    * managed. In a set with the flag "dynamic" or "timeout" elements that rules or others add stay, and no drift; that a
    * timeout ran out is none either. A changed timeout starts anew. 100,000 addresses are 0.5 MB to the host and 4 MB of
    * outputs in the state, ten changed of them 17 kB to the host (bench/sets.ts). A million are made in 9 s, with 1 GB of
-   * memory; a look, and so a change, takes half a minute, nearly all of it nft's own listing. Prefixes and ranges: nft reads all of them to change one, and takes 0.1 to 0.4 s to delete one of
-   * 100,000. Since Linux 6.17, where more than ten go, or there are more than 200,000, the whole list is sent and takes the
-   * place of the old one, in the same single transaction: 2 s. Before, that would miss single packets, as one prefix that takes
-   * the place of another that overlaps it may there: it is done only where deleting would take ten minutes. With `counter`,
-   * "dynamic" or "timeout" they go one by one, for what packets and time left there is kept. No "*" beside prefixes and ranges.
+   * memory; a look, and so a change, takes half a minute, nearly all of it nft's own listing. Prefixes and ranges: nft
+   * reads all of them to change one, and takes 0.1 to 0.4 s to delete one of 100,000. Since Linux 6.17, where more than
+   * ten go, or there are more than 200,000, the whole list is sent and takes the place of the old one, in the same
+   * single transaction: 2 s. Before, that would miss single packets, as one prefix that takes the place of another that
+   * overlaps it may there: it is done only where deleting would take ten minutes. With `counter`, "dynamic" or "timeout"
+   * they go one by one, for what packets and time left there is kept. No "*" beside prefixes and ranges.
    */
   elements?: (string | SetElement)[] | Record<string, string>;
 }

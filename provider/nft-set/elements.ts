@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { same } from "../compare";
 import { bare, holdsTexts, isBare, keysOf } from "../formats/keys";
 import { canonicalStatement, commentProblem, unquote } from "../formats/nft";
 import { divide, formatTime, parseElement, parseTime } from "../formats/nft-element";
@@ -45,7 +44,7 @@ export const elements = z
     try {
       const found: Record<string, string> = {};
       for (const { key, rest } of merged(entries)) found[key] = rest;
-      return same(found, given) ? (given as Elements) : found;
+      return isList(given) || !says(given, found) ? found : given;
     } catch (error) {
       if (!(error instanceof Clash)) throw error;
       issue(context, error.message, given, [error.at]);
@@ -64,6 +63,8 @@ function plainly(given: readonly z.output<typeof item>[] | Elements): Elements |
   return plain && met(plain.keys === keys ? given : bare(plain.keys), plain.wide);
 }
 
+const says = (one: Elements, other: Elements): boolean =>
+  keysOf(one).length === keysOf(other).length && keysOf(one).every((key) => one[key] === other[key]);
 const isList = (given: unknown): given is readonly unknown[] => Array.isArray(given);
 
 /** As z.record, without a copy. */

@@ -24,7 +24,7 @@ export const policyRoute: Kind<typeof schema.shape, Facts> = {
     [`${d.family} rule ${ruleText(ruleOf(d))}`]: { value: d.name, former: null },
     ...routeClaims(d.routes ?? [], d.table ?? 0, `PolicyRoute ${d.name}`),
   }),
-  boot,
   neighbours: ({ routes }) => networkd(routes),
+  boot,
   exposure: () => ({ routing: true }),
 };

@@ -24,8 +24,8 @@ export const vrf: Kind<typeof schema.shape, Facts> = {
     ...routeClaims(d.routes ?? [], d.table, `Vrf ${d.name}`),
   }),
   members: (d) => (d.interfaces ?? []).map(({ name }) => name),
-  boot,
   neighbours: ({ routes }) => networkd(routes),
+  boot,
   exposure: ({ state, facts }, after) => ({
     links: [state?.name, after?.name, ...Object.keys(facts.members)].filter((name) => name !== undefined),
     prefixes: [state, after].flatMap((d) => (d?.routes ?? []).map(({ destination }) => destination)),
