@@ -119,7 +119,7 @@ export class Convergence<S extends z.ZodRawShape, F> {
         ? [`another creation of it, by ${record.owner}, is on the host`]
         : []),
     ];
-    return { observed, drift, warnings: seen.warnings };
+    return { observed, drift, warnings: [...seen.warnings, ...(observed.warnings ?? [])] };
   }
 
   async delete(stored: Stored<S, F>): Promise<void> {
@@ -237,11 +237,11 @@ export class Convergence<S extends z.ZodRawShape, F> {
       );
     }
     const memory = results ? this.notes.memorize(noted, after, results) : next.memory;
-    const warnings = answers && beside.read(answers.slice(after.length), seen.way).warnings;
+    const others = answers && beside.read(answers.slice(after.length), seen.way).warnings;
     return {
       stored: { ...next, desired, facts: kept, memory },
       observed: { ...reached, facts: kept },
-      warnings,
+      warnings: others && [...others, ...(reached.warnings ?? [])],
     };
   }
 

@@ -37,6 +37,8 @@ export interface Observed<S extends z.ZodRawShape, F> {
   readonly facts: F;
   /** What keeps it from working although its fields are as declared, a line each: drift too. */
   readonly broken?: readonly string[];
+  /** What its user has to know of it, a sentence each: no drift, for no change of ours would mend it. */
+  readonly warnings?: readonly string[];
   /** By key of `claims`: what was found before the first claim. Filled in by the lifecycle, from the host's notes. */
   readonly shared?: Readonly<Record<string, unknown>>;
 }

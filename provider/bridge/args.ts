@@ -61,7 +61,7 @@ export interface BridgeFields {
   name?: string;
   /**
    * Its own addresses with prefix lengths: "192.168.2.1/24", "2001:db8::1/64". Others stay. One that is there with a lifetime,
-   * as a DHCP client gives it, is drift, and made to stay.
+   * as a DHCP client gives it, is a warning: it goes with the lease.
    */
   addresses?: string[];
   /** Routes through the bridge, in the main table, or in that of its `vrf`. */

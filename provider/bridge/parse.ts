@@ -154,7 +154,7 @@ export function parse(
     } as Bridge,
     rest: Object.fromEntries(Object.entries(scalars).filter(([key]) => !(key in wanted))) as Partial<Bridge>,
     facts,
-    broken: lentAddresses(d, facts),
+    warnings: lentAddresses(d, facts),
   };
 }
 

@@ -37,7 +37,8 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
       ),
     );
   const ports = d.ports ?? [];
-  const bounced = state !== undefined && (moves.length > 0 || d.up !== state.up);
+  // Going up takes nothing.
+  const bounced = state !== undefined && (moves.length > 0 || (state.up === true && !d.up));
   return [
     ...device(d, state, facts),
     ...released(d, before, last),

@@ -3,17 +3,7 @@ import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
 import { bounce } from "./bounce";
 import { contains, inTheWay, sameSubnet } from "./cidr";
-import {
-  addAddress,
-  asAdded,
-  batch,
-  deleteAddress,
-  deleteBeside,
-  type Link,
-  lasting,
-  setLink,
-  stays,
-} from "./link";
+import { addAddress, asAdded, deleteAddress, deleteBeside, type Link, lasting, setLink, stays } from "./link";
 import {
   inTable,
   keyOf,
@@ -159,22 +149,22 @@ export function observedInterface(
   };
 }
 
-/** Of the declared ones those that are there with a lifetime, as a DHCP client gives it: each would end with that. */
-const lent = (d: Interface, { addressOptions }: InterfaceFacts): string[] =>
-  (d.addresses ?? []).filter((a) => {
+/**
+ * Declared addresses that are there with a lifetime: a DHCP client's. No change of ours would last: as long as it runs it sets
+ * the lifetime again, and with its lease it takes the address away, also one that was made permanent meanwhile.
+ */
+export function lentAddresses(d: Interface, { addressOptions }: InterfaceFacts): string[] {
+  const lent = (d.addresses ?? []).filter((a) => {
     const options = addressOptions[a] ?? [];
     // What a router advertised has one too, and is renewed by it.
     return options.includes("valid_lft") && !options.includes("mngtmpaddr");
   });
-
-export const lentAddresses = (d: Interface, facts: InterfaceFacts): string[] =>
-  lent(d, facts).map((a) => `addresses: ${a} has a lifetime, and ends with it`);
-
-/** A whole IPv6 address cannot be changed in a VRF: see `addingVerb`. */
-const keep = (address: string, dev: string): Step =>
-  address.endsWith("/128")
-    ? batch([deleteAddress(address, dev), addAddress(address, dev)], "-6")
-    : addAddress(address, dev);
+  return lent.map(
+    (a) =>
+      `${a} has a lifetime, as a DHCP client gives it, and goes with the lease, whatever is declared here: make it static ` +
+      `(networkd: DHCP=no, Address=${a} in [Network]; netplan: dhcp4: false, addresses: [${a}]), or leave it out of addresses`,
+  );
+}
 
 const six = (address: string): boolean => address.includes(":");
 
@@ -217,9 +207,6 @@ export function convergeAddresses(
   return [
     ...first.map((a) => deleteAddress(a, name)),
     ...missing.map((a) => addAddress(a, name)),
-    ...lent(d, facts)
-      .filter((a) => there.includes(a))
-      .map((a) => keep(a, name)),
     ...[...late, ...gone.filter((a) => !first.includes(a))].map((a) => deleteBeside(others, a, name)),
     ...kept
       .filter((a) => late.includes(a) || lost(a))

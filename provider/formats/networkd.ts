@@ -1,29 +1,40 @@
 import type { Neighbours } from "../kind";
 import type { Route } from "./route";
 
-/** Written with the first object that is kept: it lets others' routes and rules alone, from its next start on. */
+/** Written with the first object that is kept: it lets others' routes and rules alone, from networkd's next start on. */
 export const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
+/** A link to an id, which is another at each start. */
+export const RUNS = "/run/systemd/units/invocation:systemd-networkd.service";
+/** The id of the one that ran when the drop-in was written. */
+export const UNREAD = "/run/hostnet/networkd";
 
-/** The drop-in is younger than the networkd that runs. A unit's invocation is a link to an id, which is no file. */
-const LOOK = `u=/run/systemd/units/invocation:systemd-networkd.service
-[ -e "$1" ] && [ -L $u ] && [ "$(stat -c %Y "$1")" -ge "$(stat -c %Y $u)" ] && echo unread
-:`;
+const FOLDERS = ["/etc", "/run", "/usr/lib"]
+  .map((folder) => `${folder}/systemd/networkd.conf.d/*.conf`)
+  .join(" ");
+const LOOK = `[ -L ${RUNS} ] || exit 0
+case $(grep -Els '^ManageForeignRoutes *= *(no|n|false|f|off|0) *$' /etc/systemd/networkd.conf ${FOLDERS}) in
+"") echo untold ;;
+${DROP_IN}) [ "$(cat ${UNREAD} 2>/dev/null)" != "$(readlink ${RUNS})" ] || echo unread ;;
+esac`;
 
 /**
- * systemd-networkd takes routes of others that lead to no link, whenever it configures one of its own anew: unless it was told
+ * systemd-networkd takes routes of others that lead to no link whenever it configures one of its own anew, unless it was told
  * not to by the time it started.
  */
 export function networkd(routes: readonly Route[] = []): Neighbours | undefined {
   const swept = routes.find(({ type }) => type !== undefined && type !== "unicast");
   if (!swept) return undefined;
+  const takes = `its networkctl reconfigure takes routes such as ${swept.type} ${swept.destination}`;
   return {
-    query: { argv: ["sh", "-c", LOOK, "sh", DROP_IN], free: true },
-    warnings: ({ stdout }) =>
-      stdout === ""
-        ? []
-        : [
-            `systemd-networkd reads ${DROP_IN} when it starts again (systemctl restart systemd-networkd, or a reboot): until then ` +
-              `its networkctl reconfigure takes routes such as ${swept.type} ${swept.destination}`,
-          ],
+    query: { argv: ["sh", "-c", LOOK], free: true },
+    warnings: ({ stdout }) => {
+      if (stdout === "untold\n")
+        return [`systemd-networkd is not told ManageForeignRoutes=no ([Network] in networkd.conf): ${takes}`];
+      if (stdout === "unread\n")
+        return [
+          `systemd-networkd reads ${DROP_IN} when it starts again (systemctl restart systemd-networkd, or a reboot): until then ${takes}`,
+        ];
+      return [];
+    },
   };
 }

@@ -1,5 +1,5 @@
 import { dirname } from "node:path/posix";
-import { DROP_IN } from "../formats/networkd";
+import { DROP_IN, RUNS, UNREAD } from "../formats/networkd";
 import type { Boot, Step } from "../kind";
 import { GIVE_ALL } from "../managers";
 import { LONG } from "./data";
@@ -286,7 +286,7 @@ remove() {
 }
 # With the last object.
 gone() {
-  rm -f ${FILES} $R/failed $R/part.*
+  rm -f ${FILES} $R/failed $R/part.* ${UNREAD}
   rmdir ${FOLDERS} 2>/dev/null
   [ ! -L /run/systemd/units/invocation:hostnet-nft.service ] || { systemctl stop hostnet-nft hostnet; systemctl daemon-reload; }
   rm -f /etc/hostnet/boot /etc/hostnet/remove-all
@@ -305,16 +305,15 @@ const stamp = digest([RUNNER, KEEP, APPEARS, ...Object.values(UNITS)].join());
 export const INSTALL = block("boots", [
   `[ ! -e /etc/hostnet/boot ] || read -r x </etc/hostnet/boot; [ "$x" != "# ${stamp}" ] || return 0`,
   'put /etc/hostnet/remove-all "exec sh /etc/hostnet/boot remove" || return',
-  "# What says the same already is as old as it was: networkd may have read it.",
-  'own() { [ "$(command cat "$1" 2>/dev/null)" = "$(printf %s "$2")" ] || { put "$1" "$2" && chmod 644 "$1"; }; }',
   "if [ -d /run/systemd/system ]; then",
+  `  grep -qsx ManageForeignRoutes=no ${DROP_IN} || readlink ${RUNS} >${UNREAD}`,
   "  # networkd reads its own as another user.",
   `  mkdir -p -m 755 ${FOLDERS} ${dirname(UDEV)} || return`,
   ...Object.entries({
     ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
     [DROP_IN]: KEEP,
     [UDEV]: APPEARS,
-  }).map(([path, text]) => `  own ${path} ${quote(text)} || return`),
+  }).map(([path, text]) => `  put ${path} ${quote(text)} && chmod 644 ${path} || return`),
   ...LINKS.map(([folder, unit]) => `  ln -sf ../${unit} ${folder}/${unit} || return`),
   "fi",
   "# Nothing of this boot is to be made.",

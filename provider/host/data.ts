@@ -4,12 +4,12 @@ export class Data {
   private readonly long: { readonly text: string; readonly begin: number }[] = [];
   private size = 0;
 
-  /** The command that prints a text. */
-  command(text: string): string {
+  /** Where a text lies: the offsets and lengths of its pieces, as `i` and `feed` take them. */
+  place(text: string): string {
     const known = this.sameEnd(text);
-    if (known === undefined) return `i ${this.add(text)}`;
+    if (known === undefined) return this.add(text);
     const begin = text.slice(0, text.length - known.length);
-    return `i ${begin === "" ? "" : `${this.add(begin)} `}${known.at}`;
+    return `${begin === "" ? "" : `${this.add(begin)} `}${known.at}`;
   }
 
   /** Whether a long text is sent already, but for its first lines. */

@@ -17,7 +17,7 @@ export function compile(plans: readonly Plan[], mark: string, by = ""): Buffer {
   const data = new Data();
   const framed = (step: Step, n: number): string => {
     const run = `s ${n} ${command(step.argv)}`;
-    const fed = step.stdin === undefined ? run : `${data.command(step.stdin)} | ${run}`;
+    const fed = step.stdin === undefined ? run : `feed ${data.place(step.stdin)} | ${run}`;
     return guarded(step, fed);
   };
 
@@ -112,7 +112,7 @@ function operation(
     if (set.includes(file)) return `mv ${besides(file, n, set.indexOf(file))} ${quote(path)}`;
     if (source === undefined) return `put ${quote(path)} ${quote(text)}`;
     const fill = `fill ${quote(path)} ${quote(text)} ${quote(END_OF_SOURCE)}`;
-    if (!listing || data.holds(source)) return `${fill} ${data.command(source)}`;
+    if (!listing || data.holds(source)) return `${fill} i ${data.place(source)}`;
     const edit = former === undefined ? undefined : sedOf(former, source);
     if (edit === undefined) return `${fill} ${command(listing)}`;
     return `${fill} edited ${command([path, sha256(source), edit, ...listing])}`;

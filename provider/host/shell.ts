@@ -33,12 +33,15 @@ trap '' HUP PIPE
 trap T=1 TERM INT
 # f ends the output of a command with a frame, on both streams; s runs a command and frames it.
 f() { printf '\\n%s %s %s\\n' "$M" "$1" "$2"; printf '\\n%s %s\\n' "$M" "$1" >&2; }
-s() { k=$1; shift; "$@"; e=$?; f "$k" $e; return $e; }
+s() { k=$1; shift; "$@"; e=$?; [ ! -e "$D/unfed" ] || { rm "$D/unfed"; [ $e != 0 ] || e=74; }; f "$k" $e; return $e; }
 # i prints the stdin of a step, which lies behind the end of this script, in one piece or in two.
 i() {
   dd if="$0" bs=128k iflag=skip_bytes,count_bytes skip=$((B + $1 - 1)) count="$2" status=none || return
   [ $# = 2 ] || i "$3" "$4"
 }
+# feed is i at the head of a pipe, whose status is that of its other end: a step is not done that did not get all of its input.
+# That a command does not want the rest (141, SIGPIPE) is its own affair.
+feed() { trap - PIPE; i "$@" || [ $? = 141 ] || true >"$D/unfed"; }
 # put leaves no file behind that ls shows, wherever it is cut, be it by the machine's power: it is on the disk before it has
 # its name. cat can say why a disk takes no more, printf cannot.
 put() { p=\${1%/*}/.new; w "$2" && sync "$p" && mv "$p" "$1" || { rm -f "$p"; return 1; }; }

@@ -30,7 +30,7 @@ export interface VlanFields {
   protocol?: "802.1Q" | "802.1ad";
   /**
    * Its own addresses with prefix lengths: "192.168.2.1/24", "2001:db8::1/64". Others stay. One that is there with a lifetime,
-   * as a DHCP client gives it, is drift, and made to stay.
+   * as a DHCP client gives it, is a warning: it goes with the lease.
    */
   addresses?: string[];
   /** Routes through the VLAN, in the main table, or in that of its `vrf`. */

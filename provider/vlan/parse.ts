@@ -98,8 +98,8 @@ export function parse(
     broken: [
       ...(facts.up ? [] : ["the device is down"]),
       ...(facts.lower.closed ? [notServed(facts.lower)] : []),
-      ...lentAddresses(d, facts),
     ],
+    warnings: lentAddresses(d, facts),
   };
 }
 

@@ -267,6 +267,25 @@ describe.each([
     expect(outcome).toMatchObject({ type: "failed", result: { code: 5 }, undone: true });
   });
 
+  test("a step that wants no input, or not all of it, is done", async () => {
+    for (const wants of ["exit 0", "head -c 10 >/dev/null"])
+      expect(await change([{ ...sh(wants), stdin: "0123456789".repeat(100_000) }])).toMatchObject({
+        type: "done",
+      });
+  });
+
+  // Of busybox it is no file of its own.
+  if (tools === "")
+    test("a step whose input cannot be printed has failed, though its command has not", async () => {
+      host.sh("printf '#!/bin/sh\\necho no such flag >&2; exit 1\\n' >/run/t/dd; chmod 755 /run/t/dd");
+      const broken = sh("mount --bind /run/t/dd /usr/bin/dd");
+      const outcome = await change([broken, { ...sh("cat >/run/t/fed"), stdin: "all of it" }], {
+        undo: [sh("umount /usr/bin/dd; rm -f /run/t/fed")],
+      });
+      expect(outcome).toMatchObject({ type: "failed", step: { stdin: "all of it" }, undone: true });
+      expect(JSON.stringify(outcome)).toContain("no such flag");
+    });
+
   test.each([
     ["the intent", { intent: [{ path: "/etc/hostnet/objects/no/a.json", text: "{}" }] }],
     ["the record", { record: [{ path: "/etc/hostnet/objects/no/a.json", text: "{}" }] }],

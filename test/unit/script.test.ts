@@ -50,7 +50,7 @@ r0() {
   mv /etc/hostnet/aside/0.1 /etc/hostnet/objects/a.json && drop /run/hostnet/objects/a.json
 }
 a0() {
-  i 1 20 | s 0 nft -f - || return
+  feed 1 20 | s 0 nft -f - || return
   [ -n "$(ls /etc/hostnet/shared/8254c329a92850f6d539dd376f4816ee 2>/dev/null | grep -vx former)" ] || test -e '/x y' >/dev/null 2>&1 || s 1 ip link add 'it'\\''s' || return
   return 0
 }
@@ -59,7 +59,7 @@ u0() {
   mv $P/c0.1 /etc/hostnet/shared/l/11 2>/dev/null || rm -f /etc/hostnet/shared/l/11
   [ "$(ls /etc/hostnet/shared/k 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/k
   [ "$(ls /etc/hostnet/shared/l 2>/dev/null)" != former ] || rm -r /etc/hostnet/shared/l
-  i 21 23 | s 0 nft -f -
+  feed 21 23 | s 0 nft -f -
   drop /etc/hostnet/objects/a.json || :
 }
 o0() {
@@ -187,7 +187,7 @@ test("a long text is sent once, though its first lines differ", () => {
       bytes.subarray(offset + at[n]! - 1, offset + at[n]! - 1 + at[n + 1]!).toString();
     return at.length === 2 ? piece(0) : piece(0) + piece(2);
   };
-  expect(printed(/i (\d+) (\d+) \| s 0 nft \|\|/)).toBe(batch);
+  expect(printed(/feed (\d+) (\d+) \| s 0 nft \|\|/)).toBe(batch);
   expect(printed(/fill \S+ '# head\n' \S+\n\S+\n\S* ?i (\d+) (\d+) (\d+) (\d+)\n/)).toBe(kept);
 });
 
