@@ -6,6 +6,7 @@ import {
   passingSteps,
   requireMtu,
   requireTable,
+  routesLeft,
   staleFirst,
   through,
 } from "../formats/interface";
@@ -37,6 +38,7 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
       ),
     );
   const ports = d.ports ?? [];
+  const own = withHeld(d, before, last);
   // Going up takes nothing.
   const bounced = state !== undefined && (moves.length > 0 || (state.up === true && !d.up));
   return [
@@ -51,9 +53,9 @@ export function ensure(d: Bridge, before: Seen, last?: Last<Shape, Facts>): read
     // Only a bridge that is up can have their routes.
     ...attached(ports.filter(entering)),
     // Entering or leaving a VRF, and going down, take the IPv6 addresses.
-    ...convergeAddresses(...withHeld(d, before, last), facts, bounced),
+    ...convergeAddresses(...own, facts, bounced),
     ...(state && moves.length > 0 ? passingSteps(d, state, facts, table) : []),
-    ...convergeRoutes(through(d), bounced ? [] : through(state), table),
+    ...convergeRoutes(through(d), bounced || !state ? [] : routesLeft(...own, facts), table),
     ...carrying(d, before, last).flatMap((name) => announce(name, facts.found[name]!, d.addresses)),
   ];
 }

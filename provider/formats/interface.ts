@@ -141,7 +141,8 @@ export function observedInterface(
   const addresses = [...new Set([...(d.addresses ?? []), ...(last?.addresses ?? [])])];
   const results = listed.filter((result) => result !== undefined);
   const either = [...(d.routes ?? []), ...(last?.routes ?? [])];
-  const there = results.length > 0 ? parseRoutes(results) : [];
+  // Those of one device are listed without it.
+  const there = results.length > 0 ? parseRoutes(results).map((l) => ({ ...l, dev: l.dev ?? d.name })) : [];
   return {
     ...(wanted.addresses && { addresses: addresses.filter((a) => facts.addresses.includes(a)).sort() }),
     ...(wanted.routes && { routes: present(either, routesTable(facts, d, last), there) }),
@@ -223,6 +224,13 @@ function putBack(address: string, dev: string, { addressOptions }: InterfaceFact
 
 /** Its routes as the kernel has them: through the interface. */
 export const through = (d?: Interface): Route[] => (d?.routes ?? []).map((r) => ({ ...r, device: d!.name }));
+
+/** Those of ours that are left when its addresses are what they are to be: with the last of IPv4 go all its routes of IPv4. */
+export function routesLeft(d: Interface, state: Interface | undefined, facts: InterfaceFacts): Route[] {
+  const gone = staleOf(d, state, facts).filter((a) => !six(a));
+  const left = [...facts.addresses, ...(d.addresses ?? [])].some((a) => !six(a) && !gone.includes(a));
+  return through(state).filter(({ destination }) => gone.length === 0 || left || six(destination));
+}
 
 /** Networks that a change leads elsewhere. */
 export function changedPrefixes(before?: Interface, after?: Interface): string[] {

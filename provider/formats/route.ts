@@ -202,11 +202,43 @@ export function matches(r: Route, table: number, l: ListedRoute): boolean {
   );
 }
 
-/** Those of the declared routes that are there, in canonical order, each once. */
+/**
+ * Those of the declared routes that are there, in canonical order, each once. Of one that somebody changed, as it is now: it
+ * carries our number still, and stands where the declared one belongs.
+ */
 export function present(declared: readonly Route[], table: number, listed: readonly ListedRoute[]): Route[] {
-  const there = declared.filter((r) => listed.some((l) => matches(r, table, l)));
+  const rest = listed.filter((l) => !declared.some((r) => matches(r, table, l)));
+  const there = declared.flatMap((r) => {
+    if (listed.some((l) => matches(r, table, l))) return [r];
+    const changed = rest.find((l) => l.table === table && isAt(r, l));
+    return changed ? [asFound(r, changed)] : [];
+  });
   const distinct = new Map(there.map((r) => [JSON.stringify(words(r, table)), r]));
   return [...distinct.values()].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+/** The kernel has one route for a destination and a metric. */
+const isAt = (r: Route, l: ListedRoute): boolean =>
+  l.dst === r.destination && (l.metric ?? 0) === (r.metric ?? (l.family === 6 ? 1024 : 0));
+
+/** In the fields of a route, as far as they are needed to make it again. */
+function asFound(r: Route, l: ListedRoute): Route {
+  const { type, gateway, prefsrc: source, mtu, nexthops } = l;
+  const device = r.device !== undefined || (type === "unicast" && !gateway && !nexthops) ? l.dev : undefined;
+  const found = {
+    destination: r.destination,
+    type: type === "unicast" ? undefined : (type as Route["type"]),
+    gateway,
+    device,
+    source,
+    metric: r.metric,
+    mtu,
+    onlink: l.flags.includes("onlink") || undefined,
+    nexthops: nexthops?.map((n) => ({ gateway: n.gateway, device: n.dev, weight: n.weight })),
+  };
+  return Object.fromEntries(
+    Object.entries(found).filter(([, value]) => value !== undefined),
+  ) as unknown as Route;
 }
 
 function words(r: Route, table: number): string[] {

@@ -6,6 +6,7 @@ import {
   passingSteps,
   requireMtu,
   requireTable,
+  routesLeft,
   staleFirst,
   through,
 } from "../formats/interface";
@@ -44,7 +45,7 @@ export function ensure(d: Vlan, before: Seen, last?: Last<Shape, Facts>): readon
     ...(again ? [remade(d, before, state, bounced)] : inPlace),
     ...convergeAddresses(d, now, facts, bounced && !again),
     ...(bounced ? passingSteps(d, state, facts, table) : []),
-    ...convergeRoutes(through(d), again || bounced ? [] : through(state), table),
+    ...convergeRoutes(through(d), again || bounced ? [] : routesLeft(d, state, facts), table),
     ...(state && state.link !== d.link ? linkDown(state.link, before) : []),
   ];
 }

@@ -94,6 +94,68 @@ test("a bridge that comes up has its whole IPv6 addresses already", async () => 
   await provider.delete("br1", up.outs);
 });
 
+describe("a route of ours that somebody changed is shown as it is, and put back", () => {
+  const six = { destination: "2001:db8:77::/48", gateway: "2001:db8:6::9" };
+  test.each([
+    [
+      "another gateway",
+      { destination: "10.7.0.0/16", gateway: "192.168.5.9" },
+      "ip route replace 10.7.0.0/16 via 192.168.5.8 dev br1 proto 210",
+      [
+        "routes: 10.7.0.0/16 gateway=192.168.5.9 is missing",
+        "routes: 10.7.0.0/16 gateway=192.168.5.8 is there",
+      ],
+    ],
+    [
+      "no source, IPv6",
+      { ...six, source: "2001:db8:6::1" },
+      "ip -6 route replace 2001:db8:77::/48 via 2001:db8:6::9 dev br1 proto 210",
+      [expect.stringContaining("is missing"), "routes: 2001:db8:77::/48 gateway=2001:db8:6::9 is there"],
+    ],
+    [
+      "no gateway, with a metric",
+      { destination: "10.7.0.0/16", gateway: "192.168.5.9", metric: 50 },
+      "ip route replace 10.7.0.0/16 dev br1 metric 50 proto 210",
+      [expect.stringContaining("is missing"), "routes: 10.7.0.0/16 device=br1 metric=50 is there"],
+    ],
+  ])("%s", async (_, route, change, drift) => {
+    const addresses = ["192.168.5.1/24", "2001:db8:6::1/64"];
+    const wanted = await inputs({ name: "br1", addresses, routes: [route] });
+    const { outs } = await provider.create(wanted);
+    const before = host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210");
+    host.sh(change);
+    const { props } = await provider.read("br1", outs);
+    expect(props!.drift).toEqual(drift);
+    // What fails leaves it as it was found.
+    const found = host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210");
+    host.sh("ip route add 10.9.0.0/16 via 192.168.5.7");
+    const bad = await inputs({
+      ...wanted,
+      routes: [route, { destination: "10.9.0.0/16", gateway: "192.168.5.9" }],
+    });
+    await expect(provider.update("br1", props!, bad)).rejects.toThrow(/File exists.*as it was before/s);
+    host.sh("ip route del 10.9.0.0/16");
+    expect(host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210")).toBe(found);
+    const repaired = await provider.update("br1", props!, wanted);
+    expect(host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210")).toBe(before);
+    await provider.delete("br1", repaired.outs);
+  });
+});
+
+test("its last address and the routes over it leave together", async () => {
+  const routes = [{ destination: "10.3.0.0/16", gateway: "192.168.3.9" }];
+  for (const left of [{}, { addresses: [], routes: [] }, { addresses: ["192.168.4.1/24"] }]) {
+    const { outs } = await life({ addresses: ["192.168.3.1/24"], routes }, left);
+    expect(host.sh("ip route show dev br1")).not.toContain("10.3.0.0");
+    await provider.delete("br1", outs);
+  }
+  // One that needs no address stays.
+  const stays = { routes: [{ destination: "10.3.0.0/16", device: "br1" }] };
+  const { outs } = await life({ addresses: ["192.168.3.1/24"], ...stays }, { addresses: [], ...stays });
+  expect(host.sh("ip route show dev br1")).toMatch(/^10\.3\.0\.0\/16 proto 210 scope link (linkdown )?\n$/);
+  await provider.delete("br1", outs);
+});
+
 test("an MTU that is declared as a port with a lower one comes in holds", async () => {
   host.sh("ip link add name p2 mtu 1400 type veth peer name q2");
   const { outs } = await life({}, { mtu: 1500, ports: ["p2"] });
