@@ -225,11 +225,18 @@ function putBack(address: string, dev: string, { addressOptions }: InterfaceFact
 /** Its routes as the kernel has them: through the interface. */
 export const through = (d?: Interface): Route[] => (d?.routes ?? []).map((r) => ({ ...r, device: d!.name }));
 
-/** Those of ours that are left when its addresses are what they are to be: with the last of IPv4 go all its routes of IPv4. */
+/**
+ * Those of ours that are left when its addresses are what they are to be: of IPv4 the kernel takes those whose source has gone,
+ * and all of them with the last address.
+ */
 export function routesLeft(d: Interface, state: Interface | undefined, facts: InterfaceFacts): Route[] {
   const gone = staleOf(d, state, facts).filter((a) => !six(a));
-  const left = [...facts.addresses, ...(d.addresses ?? [])].some((a) => !six(a) && !gone.includes(a));
-  return through(state).filter(({ destination }) => gone.length === 0 || left || six(destination));
+  if (gone.length === 0) return through(state);
+  const left = [...facts.addresses, ...(d.addresses ?? [])].filter((a) => !six(a) && !gone.includes(a));
+  // With another prefix length it stays an address of the host.
+  const is = (list: readonly string[], source?: string) => list.some((a) => a.split("/")[0] === source);
+  const stands = ({ source }: Route) => left.length > 0 && (!is(gone, source) || is(left, source));
+  return through(state).filter((r) => six(r.destination) || stands(r));
 }
 
 /** Networks that a change leads elsewhere. */

@@ -3,10 +3,9 @@ import type { Route } from "./route";
 
 /** Written with the first object that is kept: it lets others' routes and rules alone, from networkd's next start on. */
 export const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
-/** A link to an id, which is another at each start. */
-export const RUNS = "/run/systemd/units/invocation:systemd-networkd.service";
-/** The id of the one that ran when the drop-in was written. */
-export const UNREAD = "/run/hostnet/networkd";
+/** A link to an id, which is another at each start; the drop-in ends with the one that ran when it was written. */
+const RUNS = "/run/systemd/units/invocation:systemd-networkd.service";
+export const WRITTEN = `# written while this one ran: $(readlink ${RUNS})`;
 
 const FOLDERS = ["/etc", "/run", "/usr/lib"]
   .map((folder) => `${folder}/systemd/networkd.conf.d/*.conf`)
@@ -14,7 +13,7 @@ const FOLDERS = ["/etc", "/run", "/usr/lib"]
 const LOOK = `[ -L ${RUNS} ] || exit 0
 case $(grep -Els '^ManageForeignRoutes *= *(no|n|false|f|off|0) *$' /etc/systemd/networkd.conf ${FOLDERS}) in
 "") echo untold ;;
-${DROP_IN}) [ "$(cat ${UNREAD} 2>/dev/null)" != "$(readlink ${RUNS})" ] || echo unread ;;
+${DROP_IN}) ! grep -qsx "${WRITTEN}" ${DROP_IN} || echo unread ;;
 esac`;
 
 /**

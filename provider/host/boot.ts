@@ -1,5 +1,5 @@
 import { dirname } from "node:path/posix";
-import { DROP_IN, RUNS, UNREAD } from "../formats/networkd";
+import { DROP_IN, WRITTEN } from "../formats/networkd";
 import type { Boot, Step } from "../kind";
 import { GIVE_ALL } from "../managers";
 import { LONG } from "./data";
@@ -133,7 +133,7 @@ const WANTS: readonly (readonly [wanted: string, by: string])[] = [
   ["hostnet-late.service", "multi-user.target"],
 ];
 /** When networkd starts it takes away the rules of others, and their routes that lead to no link (`unreachable`), ours among them. */
-const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no\n";
+const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no";
 const UDEV = "/etc/udev/rules.d/80-hostnet.rules";
 const APPEARS =
   'ACTION=="add", SUBSYSTEM=="net", TAG+="systemd", ENV{SYSTEMD_WANTS}+="hostnet-late.service"\n';
@@ -286,7 +286,7 @@ remove() {
 }
 # With the last object.
 gone() {
-  rm -f ${FILES} $R/failed $R/part.* ${UNREAD}
+  rm -f ${FILES} $R/failed $R/part.*
   rmdir ${FOLDERS} 2>/dev/null
   [ ! -L /run/systemd/units/invocation:hostnet-nft.service ] || { systemctl stop hostnet-nft hostnet; systemctl daemon-reload; }
   rm -f /etc/hostnet/boot /etc/hostnet/remove-all
@@ -306,14 +306,14 @@ export const INSTALL = block("boots", [
   `[ ! -e /etc/hostnet/boot ] || read -r x </etc/hostnet/boot; [ "$x" != "# ${stamp}" ] || return 0`,
   'put /etc/hostnet/remove-all "exec sh /etc/hostnet/boot remove" || return',
   "if [ -d /run/systemd/system ]; then",
-  `  grep -qsx ManageForeignRoutes=no ${DROP_IN} || readlink ${RUNS} >${UNREAD}`,
   "  # networkd reads its own as another user.",
   `  mkdir -p -m 755 ${FOLDERS} ${dirname(UDEV)} || return`,
   ...Object.entries({
     ...Object.fromEntries(Object.entries(UNITS).map(([name, text]) => [`${SYSTEMD}/${name}`, text])),
-    [DROP_IN]: KEEP,
     [UDEV]: APPEARS,
   }).map(([path, text]) => `  put ${path} ${quote(text)} && chmod 644 ${path} || return`),
+  `  [ "$(grep -vs '^#' ${DROP_IN})" = ${quote(KEEP)} ] || put ${DROP_IN} ${quote(`${KEEP}\n`)}"${WRITTEN}" || return`,
+  `  chmod 644 ${DROP_IN} || return`,
   ...LINKS.map(([folder, unit]) => `  ln -sf ../${unit} ${folder}/${unit} || return`),
   "fi",
   "# Nothing of this boot is to be made.",

@@ -149,6 +149,14 @@ test("its last address and the routes over it leave together", async () => {
     expect(host.sh("ip route show dev br1")).not.toContain("10.3.0.0");
     await provider.delete("br1", outs);
   }
+  // With one address go the routes that have it as their source.
+  const six = { destination: "2001:db8:77::/48", gateway: "2001:db8:6::9", source: "2001:db8:6::1" };
+  const sourced = [{ ...routes[0], source: "192.168.3.1" }, six];
+  const both = ["192.168.3.1/24", "192.168.3.2/24", "2001:db8:6::1/64", "2001:db8:6::2/64"];
+  const second = both.filter((address) => address.includes("2/"));
+  const one = await life({ addresses: both, routes: sourced }, { addresses: second, routes: [] });
+  expect(host.sh("ip route show dev br1; ip -6 route show dev br1")).not.toMatch(/10\.3\.0\.0|db8:77/);
+  await provider.delete("br1", one.outs);
   // One that needs no address stays.
   const stays = { routes: [{ destination: "10.3.0.0/16", device: "br1" }] };
   const { outs } = await life({ addresses: ["192.168.3.1/24"], ...stays }, { addresses: [], ...stays });
