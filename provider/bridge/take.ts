@@ -1,4 +1,4 @@
-import { batch, type Link, setLink } from "../formats/link";
+import { batch, isLent, type Link, setLink, staticRecipe } from "../formats/link";
 import {
   addressOf,
   BY_THEMSELVES,
@@ -60,9 +60,7 @@ const LEASE =
 
 /** Why the addresses would end with a lease: what says so. Those of router advertisements come again on the bridge. */
 export function leaseOf({ addresses }: Link, { routes }: Carried, { stdout }: Result): string | undefined {
-  const leased = addresses.find(
-    ({ dynamic, options }) => dynamic && options.includes("valid_lft") && !options.includes("mngtmpaddr"),
-  );
+  const leased = addresses.find(({ options }) => isLent(options));
   if (leased) return `${leased.address} has a lifetime`;
   const route = routes.find((text) => / proto 16( |$)/.test(text));
   if (route) return `its route to ${route.split(" ")[1]} is of DHCP`;
@@ -70,16 +68,10 @@ export function leaseOf({ addresses }: Link, { routes }: Carried, { stdout }: Re
   return file ? `there is ${file}` : undefined;
 }
 
-/** How to make it static, in the words of those who configure links. */
+/** How to make it static. */
 export function recipe({ addresses, routes }: Carried): string {
-  const own = addresses.map(addressOf);
   const gateways = routes.flatMap((text) => /^-\d default via (\S+)/.exec(text)?.[1] ?? []);
-  const networkd = ["DHCP=no", ...own.map((a) => `Address=${a}`), ...gateways.map((g) => `Gateway=${g}`)];
-  const ways = gateways.map((g) => `{ to: default, via: "${g}" }`);
-  return (
-    `networkd: ${networkd.join(", ")} in [Network]; netplan: dhcp4: false, ` +
-    `addresses: [${own.join(", ")}]${ways.length > 0 ? `, routes: [${ways.join(", ")}]` : ""}`
-  );
+  return staticRecipe(addresses.map(addressOf), gateways);
 }
 
 /** It has a lifetime: a router advertisement brings it again, on whatever link. */

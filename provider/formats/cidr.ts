@@ -114,7 +114,8 @@ export function sameSubnet(a: string, b: string): boolean {
   );
 }
 
-const sameAddress = (a: string, b: string): boolean => a.split("/")[0] === b.split("/")[0];
+/** With whatever prefix lengths. */
+export const sameAddress = (a: string, b: string): boolean => a.split("/")[0] === b.split("/")[0];
 
 /**
  * Of the addresses that go, those that must be gone before others come: of IPv6 the kernel has each address but once, and

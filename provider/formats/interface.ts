@@ -2,8 +2,19 @@
 import { HostnetError, refuseForGood } from "../errors";
 import type { Problem, Result, Step, Way } from "../kind";
 import { bounce } from "./bounce";
-import { contains, inTheWay, sameSubnet } from "./cidr";
-import { addAddress, asAdded, deleteAddress, deleteBeside, type Link, lasting, setLink, stays } from "./link";
+import { contains, inTheWay, sameAddress, sameSubnet } from "./cidr";
+import {
+  addAddress,
+  asAdded,
+  deleteAddress,
+  deleteBeside,
+  isLent,
+  type Link,
+  lasting,
+  setLink,
+  staticRecipe,
+  stays,
+} from "./link";
 import {
   inTable,
   keyOf,
@@ -155,15 +166,11 @@ export function observedInterface(
  * the lifetime again, and with its lease it takes the address away, also one that was made permanent meanwhile.
  */
 export function lentAddresses(d: Interface, { addressOptions }: InterfaceFacts): string[] {
-  const lent = (d.addresses ?? []).filter((a) => {
-    const options = addressOptions[a] ?? [];
-    // What a router advertised has one too, and is renewed by it.
-    return options.includes("valid_lft") && !options.includes("mngtmpaddr");
-  });
+  const lent = (d.addresses ?? []).filter((a) => isLent(addressOptions[a] ?? []));
   return lent.map(
     (a) =>
       `${a} has a lifetime, as a DHCP client gives it, and goes with the lease, whatever is declared here: make it static ` +
-      `(networkd: DHCP=no, Address=${a} in [Network]; netplan: dhcp4: false, addresses: [${a}]), or leave it out of addresses`,
+      `(${staticRecipe([a])}), or leave it out of addresses`,
   );
 }
 
@@ -234,8 +241,9 @@ export function routesLeft(d: Interface, state: Interface | undefined, facts: In
   if (gone.length === 0) return through(state);
   const left = [...facts.addresses, ...(d.addresses ?? [])].filter((a) => !six(a) && !gone.includes(a));
   // With another prefix length it stays an address of the host.
-  const is = (list: readonly string[], source?: string) => list.some((a) => a.split("/")[0] === source);
-  const stands = ({ source }: Route) => left.length > 0 && (!is(gone, source) || is(left, source));
+  const among = (list: readonly string[], source: string) => list.some((a) => sameAddress(a, source));
+  const stands = ({ source }: Route) =>
+    left.length > 0 && (source === undefined || !among(gone, source) || among(left, source));
   return through(state).filter((r) => six(r.destination) || stands(r));
 }
 
@@ -262,7 +270,7 @@ export function interfaceLockout(
     refuseForGood(`the route by ${gateway} runs over ${state.name}, which is to be ${fate}`);
   if (!after) return `it runs over ${state.name}, which is to be deleted`;
   if (down) return `it runs over ${state.name}, which is to be down (up: false)`;
-  const own = (address: string) => address.split("/")[0] === server;
+  const own = (address: string) => sameAddress(address, server);
   const leaves = state.addresses?.find((address) => own(address) && !after.addresses?.some(own));
   return leaves && `it goes to ${leaves}, which is no more among the addresses of ${state.name}`;
 }

@@ -52,6 +52,24 @@ export const lasting = ({ addresses }: Link): readonly LinkAddress[] =>
 export const stays = ({ dynamic, options }: LinkAddress): boolean =>
   !dynamic || options.includes("valid_lft");
 
+/** It ends with a lease. What a router advertised has a lifetime too, and is renewed by it, on whatever link. */
+export const isLent = (options: readonly string[]): boolean =>
+  options.includes("valid_lft") && !options.includes("mngtmpaddr");
+
+/** How to make addresses static, in the words of those who configure links. */
+export function staticRecipe(addresses: readonly string[], gateways: readonly string[] = []): string {
+  const networkd = [
+    "DHCP=no",
+    ...addresses.map((a) => `Address=${a}`),
+    ...gateways.map((g) => `Gateway=${g}`),
+  ];
+  const ways = gateways.map((g) => `{ to: default, via: "${g}" }`);
+  return (
+    `networkd: ${networkd.join(", ")} in [Network]; netplan: dhcp4: false, ` +
+    `addresses: [${addresses.join(", ")}]${ways.length > 0 ? `, routes: [${ways.join(", ")}]` : ""}`
+  );
+}
+
 /** `-d` for the kind of link, no `-s`: counters would change by themselves. */
 export const showLink = (name: string) => ({ argv: ["ip", "-d", "-j", "addr", "show", "dev", name] });
 

@@ -3,6 +3,8 @@ import type { Route } from "./route";
 
 /** Written with the first object that is kept: it lets others' routes and rules alone, from networkd's next start on. */
 export const DROP_IN = "/etc/systemd/networkd.conf.d/hostnet.conf";
+/** When networkd starts it takes away the rules of others, and their routes that lead to no link (`unreachable`), ours among them. */
+export const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no";
 /** A link to an id, which is another at each start; the drop-in ends with the one that ran when it was written. */
 const RUNS = "/run/systemd/units/invocation:systemd-networkd.service";
 export const WRITTEN = `# written while this one ran: $(readlink ${RUNS})`;

@@ -207,11 +207,11 @@ export function matches(r: Route, table: number, l: ListedRoute): boolean {
  * carries our number still, and stands where the declared one belongs.
  */
 export function present(declared: readonly Route[], table: number, listed: readonly ListedRoute[]): Route[] {
-  const rest = listed.filter((l) => !declared.some((r) => matches(r, table, l)));
+  const isDeclared = (l: ListedRoute) => declared.some((r) => matches(r, table, l));
   const there = declared.flatMap((r) => {
     if (listed.some((l) => matches(r, table, l))) return [r];
-    const changed = rest.find((l) => l.table === table && isAt(r, l));
-    return changed ? [asFound(r, changed)] : [];
+    const changed = listed.find((l) => l.table === table && isAt(r, l) && !isDeclared(l));
+    return changed ? [asListed(r, changed)] : [];
   });
   const distinct = new Map(there.map((r) => [JSON.stringify(words(r, table)), r]));
   return [...distinct.values()].sort((a, b) => (key(a) < key(b) ? -1 : 1));
@@ -222,7 +222,7 @@ const isAt = (r: Route, l: ListedRoute): boolean =>
   l.dst === r.destination && (l.metric ?? 0) === (r.metric ?? (l.family === 6 ? 1024 : 0));
 
 /** In the fields of a route, as far as they are needed to make it again. */
-function asFound(r: Route, l: ListedRoute): Route {
+function asListed(r: Route, l: ListedRoute): Route {
   const { type, gateway, prefsrc: source, mtu, nexthops } = l;
   const device = r.device !== undefined || (type === "unicast" && !gateway && !nexthops) ? l.dev : undefined;
   const found = {

@@ -1,5 +1,5 @@
 import { dirname } from "node:path/posix";
-import { DROP_IN, WRITTEN } from "../formats/networkd";
+import { DROP_IN, KEEP, WRITTEN } from "../formats/networkd";
 import type { Boot, Step } from "../kind";
 import { GIVE_ALL } from "../managers";
 import { LONG } from "./data";
@@ -132,8 +132,6 @@ const WANTS: readonly (readonly [wanted: string, by: string])[] = [
   ["hostnet.service", "multi-user.target"],
   ["hostnet-late.service", "multi-user.target"],
 ];
-/** When networkd starts it takes away the rules of others, and their routes that lead to no link (`unreachable`), ours among them. */
-const KEEP = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no";
 const UDEV = "/etc/udev/rules.d/80-hostnet.rules";
 const APPEARS =
   'ACTION=="add", SUBSYSTEM=="net", TAG+="systemd", ENV{SYSTEMD_WANTS}+="hostnet-late.service"\n';

@@ -16,9 +16,8 @@ export function plainKeys(
     const text = given[n];
     const range = typeof text === "string" ? plainIPv4(text) : undefined;
     if (!range) return undefined;
-    const single = range.low === range.high;
-    codes[n] = range.low * 64 + (single ? 0 : Math.log2(range.high - range.low + 1));
-    wide ||= !single;
+    codes[n] = range.low * 64 + Math.log2(range.high - range.low + 1);
+    wide ||= range.low !== range.high;
   }
   const itself = { keys: given as readonly string[], wide };
   if (distinct && !wide) return itself;

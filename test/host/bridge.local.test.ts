@@ -95,6 +95,7 @@ test("a bridge that comes up has its whole IPv6 addresses already", async () => 
 });
 
 describe("a route of ours that somebody changed is shown as it is, and put back", () => {
+  const shown = () => host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210");
   const six = { destination: "2001:db8:77::/48", gateway: "2001:db8:6::9" };
   test.each([
     [
@@ -122,12 +123,12 @@ describe("a route of ours that somebody changed is shown as it is, and put back"
     const addresses = ["192.168.5.1/24", "2001:db8:6::1/64"];
     const wanted = await inputs({ name: "br1", addresses, routes: [route] });
     const { outs } = await provider.create(wanted);
-    const before = host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210");
+    const before = shown();
     host.sh(change);
     const { props } = await provider.read("br1", outs);
     expect(props!.drift).toEqual(drift);
     // What fails leaves it as it was found.
-    const found = host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210");
+    const found = shown();
     host.sh("ip route add 10.9.0.0/16 via 192.168.5.7");
     const bad = await inputs({
       ...wanted,
@@ -135,9 +136,9 @@ describe("a route of ours that somebody changed is shown as it is, and put back"
     });
     await expect(provider.update("br1", props!, bad)).rejects.toThrow(/File exists.*as it was before/s);
     host.sh("ip route del 10.9.0.0/16");
-    expect(host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210")).toBe(found);
+    expect(shown()).toBe(found);
     const repaired = await provider.update("br1", props!, wanted);
-    expect(host.sh("ip route show dev br1; ip -6 route show dev br1 proto 210")).toBe(before);
+    expect(shown()).toBe(before);
     await provider.delete("br1", repaired.outs);
   });
 });
