@@ -7,6 +7,7 @@ import { parseRange } from "../formats/nft-range";
 import type { Boot, Last, Observed, Step } from "../kind";
 import { flagsOf, isMap, type NftSet, type schema } from "./args";
 import { commentIn, type Elements, timeoutIn, traitsOf, valueIn } from "./elements";
+import { isLong, listOf, load } from "./load";
 import { type Facts, flagsIn, HEAD, tableHolds } from "./parse";
 import { typesOf } from "./types";
 
@@ -15,7 +16,13 @@ type Seen = Observed<Shape, Facts>;
 
 export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
   const kept = d.elements ?? state?.elements ?? {};
-  if (!state) return [transaction([container(d, facts), definition("create", d), ...add(d, kept)])];
+  if (!state) {
+    const made = [container(d, facts), definition("create", d)];
+    // Nothing uses it yet, so its elements may come after it.
+    return isLong(d, kept)
+      ? [transaction(made), load(d, add(d, kept).join())]
+      : [transaction([...made, ...add(d, kept)])];
+  }
   const differing = headDiffers(d, state, facts);
   if (differing.length > 0) {
     if (facts.users.length > 0) throw new HostnetError(fixed(differing, d, state, facts));
@@ -179,18 +186,20 @@ function pick(from: Elements, wanted: (key: string, rest: string) => boolean): E
 }
 
 function add(d: NftSet, elements: Elements): string[] {
+  if (isLong(d, elements)) return [command("add", d, listOf(elements))];
   const keys = keysOf(elements);
   const list = traitsOf(elements).plain
     ? keys
     : keys.map((key) => printElement(key, elements[key]!, isMap(d)));
-  return list.length > 0 ? [command("add", d, list)] : [];
+  return list.length > 0 ? [command("add", d, joined(list))] : [];
 }
 
 const drop = (d: NftSet, elements: Elements): string[] =>
-  deletions(Object.keys(elements).map(printKey), (keys) => command("delete", d, keys));
+  deletions(Object.keys(elements).map(printKey), (keys) => command("delete", d, joined(keys)));
 
-const command = (verb: "add" | "delete", d: NftSet, list: readonly string[]): string =>
-  `${verb} element ${d.family} ${d.table} ${d.name} { ${list.join(",\n")} }`;
+const joined = (list: readonly string[]): string => list.join(",\n");
+const command = (verb: "add" | "delete", d: NftSet, list: string): string =>
+  `${verb} element ${d.family} ${d.table} ${d.name} { ${list} }`;
 
 /** The attributes of a map's element stand behind its key. */
 function printElement(key: string, rest: string, map: boolean): string {

@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { difference } from "../../provider/compare";
 import type { Last, Observed, Step } from "../../provider/kind";
@@ -212,6 +215,68 @@ describe("elements come and go one by one", () => {
       { numRuns: 25 },
     );
   }, 120_000);
+});
+
+describe("a long list of addresses", () => {
+  const count = 60_000;
+  const long = set({
+    // Also where the sign of 32 bits would be.
+    elements: Array.from(
+      { length: count },
+      (_, n) => `${n % 2 ? 11 : 203}.${n >> 16}.${(n >> 8) & 255}.${n & 255}`,
+    ),
+  });
+  /** nft, but for what a line of shell does before. */
+  const instead = (line: string): string => {
+    const folder = mkdtempSync(join(tmpdir(), "hostnet-nft-"));
+    const found = ns.run({ argv: ["sh", "-c", "command -v nft"] }).stdout.trim();
+    writeFileSync(join(folder, "nft"), `#!/bin/sh\n${line}\nexec ${found} "$@"\n`, { mode: 0o755 });
+    return folder;
+  };
+  const tools = ns.tools;
+  let folder: string;
+  const isTold = (): string => readFileSync(join(folder, "log"), "utf8");
+  beforeAll(() => mkdirSync("/run/hostnet", { recursive: true }));
+  afterEach(() => {
+    ns.tools = tools;
+    rmSync(folder, { recursive: true });
+    expect(readdirSync("/run/hostnet").filter((name) => name.startsWith("list."))).toEqual([]);
+  });
+
+  test("is read as JSON, and is what was declared", () => {
+    folder = instead('echo "$*" >>"${0%/*}/log"');
+    ns.tools = folder;
+    const last = apply(long);
+    settled(last);
+    expect(isTold()).toMatch(/^-j -f \/run\/hostnet\/list\./m);
+    expect(Object.keys(look(long).state!.elements!).length).toBe(count);
+    ns.flush();
+    run(nftSet.boot!(long, last.facts).steps!);
+    settled(last);
+  });
+
+  test("is read as nft's own language where nft was built without JSON", () => {
+    folder = instead(
+      'echo "$*" >>"${0%/*}/log"; case $1 in -j) echo "Error: JSON support not compiled-in" >&2; exit 1 ;; esac',
+    );
+    ns.tools = folder;
+    settled(apply(long));
+    expect(isTold()).toMatch(/^-j -f -\n-f -$/m);
+    expect(Object.keys(look(long).state!.elements!).length).toBe(count);
+  });
+
+  test.each(["JSON", "nft's own language"])("adds nothing where it did not come whole, as %s", (language) => {
+    folder = instead(language === "JSON" ? "" : "[ $1 != -j ] || exit 1");
+    ns.tools = folder;
+    const [made, load] = nftSet.ensure(long, look(long));
+    run([made!]);
+    const lines = load!.stdin!.split("\n");
+    for (const some of [1, 1000, count - 1]) {
+      const result = ns.run({ ...load!, stdin: `${lines.slice(0, some).join("\n")}\n` });
+      expect(result.code).not.toBe(0);
+      expect(Object.keys(look(long).state!.elements ?? {}).length).toBe(0);
+    }
+  });
 });
 
 test("one of many changed is one sent", () => {
