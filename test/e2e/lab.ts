@@ -36,7 +36,8 @@ export async function newStack(host: Host, project: Project, name = "lab"): Prom
     hostKey: host.hostKey,
     identityFile: host.keyFile,
   };
-  for (const [key, value] of Object.entries(settings)) await project.ok(["config", "set", key, value]);
+  const pairs = Object.entries(settings).flatMap(([key, value]) => ["--plaintext", `${key}=${value}`]);
+  await project.ok(["config", "set-all", ...pairs]);
 }
 
 /**

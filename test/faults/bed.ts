@@ -62,6 +62,11 @@ read x || :
 kill -9 $p
 `;
 
+/** Shell for one more sshd, which goes to the background before it listens. */
+export const sshdAt = (address: string, options = "", config = "config"): string =>
+  `/usr/sbin/sshd -f /run/sshd/${config} -o ListenAddress=${address} ${options}
+tries=0; until ss -Hltn src ${address} | grep -q .; do tries=$((tries + 1)); [ $tries -lt 100 ] || exit 1; sleep 0.05; done`;
+
 /** By which address we come, and what that takes beside the usual, on either side. */
 const LAYOUTS = {
   plain: { address: ADDRESS.host, client: ":", host: ":", mend: ":" },
@@ -72,7 +77,7 @@ const LAYOUTS = {
     host: `ip link add name br0 type bridge; sysctl -qw net.ipv6.conf.all.disable_ipv6=0
 for d in /proc/sys/net/ipv6/conf/*; do case $d in */all | */br0) ;; *) echo 1 >$d/disable_ipv6 ;; esac; done; ip addr flush dev uplink; ip link set dev uplink master br0; ip link set dev br0 up
 ip addr add ${ADDRESS.host}/24 dev br0; ip addr add fd00:2::1/64 dev br0 nodad
-/usr/sbin/sshd -f /run/sshd/config -o ListenAddress=[fd00:2::1]:22`,
+${sshdAt("[fd00:2::1]:22")}`,
     mend: "ip link set dev br0 up mtu 1500 type bridge stp_state 0 vlan_filtering 0; ip addr replace fd00:2::1/64 dev br0 nodad",
   },
   /** The sshd is in a container, so that the host forwards what comes; from there \`nsenter\` leads to the host. */
@@ -170,9 +175,7 @@ export class FaultBed implements Bed {
   /** Another sshd on the host, with options of its own, and the way to it. */
   async sshd(port: number, options: Readonly<Record<string, string | number>>): Promise<TcpProxy> {
     const words = Object.entries(options).map(([name, value]) => `-o '${name}=${value}'`);
-    await this.sh(
-      `/usr/sbin/sshd -f /run/sshd/config -o ListenAddress=${ADDRESS.host}:${port} ${words.join(" ")}`,
-    );
+    await this.sh(sshdAt(`${ADDRESS.host}:${port}`, words.join(" ")));
     return this.through(port);
   }
 

@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { keyPair } from "../host/server";
-import { FaultBed, MACHINE } from "./bed";
+import { FaultBed, MACHINE, sshdAt } from "./bed";
 import { look, noSecrets, SUDO_PASSWORD, survives, Workstation } from "./oracles";
 import { row } from "./table";
 
@@ -80,7 +80,7 @@ row(
   async (name) => {
     if (name === "in the middle") {
       await bed.sh(`printf '%s' '${other.private}' >/run/sshd/other; chmod 600 /run/sshd/other; sed 's/key$/other/' /run/sshd/config >/run/sshd/middle
-      /usr/sbin/sshd -f /run/sshd/middle -o ListenAddress=192.0.2.1:2299 -o LogLevel=VERBOSE`);
+      ${sshdAt("192.0.2.1:2299", "-o LogLevel=VERBOSE", "middle")}`);
       const middle = await bed.through(2299);
       await logsIn({ connection: { port: middle.port } }, /host key.*SHA256:.*SHA256:/s);
       // Not a byte of a login.

@@ -1,5 +1,5 @@
 // Ways to a host that its main routing table does not tell: what cuts them is taken back by the host all the same.
-import { ADDRESS, FaultBed } from "./bed";
+import { ADDRESS, FaultBed, sshdAt } from "./bed";
 import { Workstation } from "./oracles";
 import type { TcpProxy } from "./proxy";
 
@@ -11,8 +11,6 @@ beforeEach(async () => {
 });
 afterEach(() => bed.close());
 
-const SSHD = "/usr/sbin/sshd -f /run/sshd/config -o ListenAddress";
-
 /** A second uplink, by which a client comes from behind a router of its own; the default route is the first one's. */
 async function second(routes: string): Promise<TcpProxy> {
   await bed.outside(`ip link add name way2 type veth peer name uplink2
@@ -22,7 +20,7 @@ async function second(routes: string): Promise<TcpProxy> {
     ip link set dev uplink2 netns ${bed.pid}`);
   await bed.sh(`ip addr add 10.20.0.1/24 dev uplink2; ip link set dev uplink2 up
     for d in all default uplink uplink2; do echo 0 >/proc/sys/net/ipv4/conf/$d/rp_filter; done
-    ip route add default via ${ADDRESS.client}; ${routes}; ${SSHD}=10.20.0.1:22`);
+    ip route add default via ${ADDRESS.client}; ${routes}; ${sshdAt("10.20.0.1:22")}`);
   return bed.through(2022);
 }
 
@@ -51,7 +49,7 @@ test("the answers go out by another link", async () => {
 });
 
 test("a forwarder on the host comes from its loopback", async () => {
-  await bed.sh(`${SSHD}=127.0.0.1:22; cp ${bed.folder}/key /run/key; chmod 600 /run/key
+  await bed.sh(`${sshdAt("127.0.0.1:22")}; cp ${bed.folder}/key /run/key; chmod 600 /run/key
     ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i /run/key -f -N -L ${ADDRESS.host}:2022:127.0.0.1:22 root@127.0.0.1`);
   await cut(await bed.through(2022), "uplink");
 });
