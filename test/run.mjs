@@ -12,7 +12,9 @@ const onHost = "/test/(reboot/|lab[a-z-]*/|e2e/|faults/(machine|versions))";
 /** Reboots, the examples but for the first, and what others do to them; nft's cases with a second version of it. */
 const long =
   "/test/(reboot/|e2e/(?!life|overlapping-subnets)|stories/(?!life)|faults/machine|unit/nft-newer)";
-const whole = process.argv.includes("--whole");
+const leftOut = process.argv.includes("--whole")
+  ? []
+  : allTests().filter((path) => new RegExp(long).test(path));
 
 await main(async () => {
   const begin = Date.now();
@@ -28,13 +30,7 @@ await main(async () => {
         inOrder(
           () =>
             run(
-              [
-                "--maxWorkers=2",
-                "--testPathIgnorePatterns",
-                "/node_modules/",
-                onHost,
-                ...(whole ? [] : [long]),
-              ],
+              ["--maxWorkers=2", "--testPathIgnorePatterns", "/node_modules/", onHost, ...leftOut],
               process.env,
             ),
           () => fromQueue(queue),
@@ -73,7 +69,7 @@ function allTests() {
 function testsOnHost() {
   const first = (path) => Number(/reboot|life|machine|vrf/.test(path));
   return allTests()
-    .filter((path) => new RegExp(onHost).test(path) && (whole || !new RegExp(long).test(path)))
+    .filter((path) => new RegExp(onHost).test(path) && !leftOut.includes(path))
     .sort((a, b) => first(b) - first(a));
 }
 
@@ -155,10 +151,8 @@ function report(results, begin) {
   const [passed, failed, skipped] = [all("passed"), all("failed"), all("skipped")];
   for (const { name, message } of failed) console.log(`\nFAILED ${name}\n${message}`);
   for (const { name } of skipped) console.log(`skipped ${name}`);
-  if (!whole) {
-    const left = allTests().filter((path) => new RegExp(long).test(path));
-    console.log(`\nleft to \`npm test -- --whole\`, ${left.length} files:\n${left.join("\n")}`);
-  }
+  if (leftOut.length > 0)
+    console.log(`\nleft to \`npm test -- --whole\`, ${leftOut.length} files:\n${leftOut.join("\n")}`);
   console.log(`\nin ${((Date.now() - begin) / 60_000).toFixed(1)} minutes`);
   console.log(`${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped`);
   return failed.length > 0 || passed.length === 0 ? 1 : 0;

@@ -18,10 +18,9 @@ export function ensure(d: NftSet, { state, facts }: Seen): readonly Step[] {
   const kept = d.elements ?? state?.elements ?? {};
   if (!state) {
     const made = [container(d, facts), definition("create", d)];
+    const filled = add(d, kept);
     // Nothing uses it yet, so its elements may come after it.
-    return isLong(d, kept)
-      ? [transaction(made), load(d, add(d, kept).join())]
-      : [transaction([...made, ...add(d, kept)])];
+    return isLong(d, kept) ? [transaction(made), load(d, filled[0]!)] : [transaction([...made, ...filled])];
   }
   const differing = headDiffers(d, state, facts);
   if (differing.length > 0) {

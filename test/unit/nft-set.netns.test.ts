@@ -226,15 +226,15 @@ describe("a long list of addresses", () => {
       (_, n) => `${n % 2 ? 11 : 203}.${n >> 16}.${(n >> 8) & 255}.${n & 255}`,
     ),
   });
-  /** nft, but for what a line of shell does before. */
-  const instead = (line: string): string => {
-    const folder = mkdtempSync(join(tmpdir(), "hostnet-nft-"));
-    const found = ns.run({ argv: ["sh", "-c", "command -v nft"] }).stdout.trim();
-    writeFileSync(join(folder, "nft"), `#!/bin/sh\n${line}\nexec ${found} "$@"\n`, { mode: 0o755 });
-    return folder;
-  };
   const tools = ns.tools;
   let folder: string;
+  /** nft, but for what a line of shell does before. */
+  const instead = (line: string): void => {
+    folder = mkdtempSync(join(tmpdir(), "hostnet-nft-"));
+    const found = ns.run({ argv: ["sh", "-c", "command -v nft"] }).stdout.trim();
+    writeFileSync(join(folder, "nft"), `#!/bin/sh\n${line}\nexec ${found} "$@"\n`, { mode: 0o755 });
+    ns.tools = folder;
+  };
   const isTold = (): string => readFileSync(join(folder, "log"), "utf8");
   beforeAll(() => mkdirSync("/run/hostnet", { recursive: true }));
   afterEach(() => {
@@ -244,8 +244,7 @@ describe("a long list of addresses", () => {
   });
 
   test("is read as JSON, and is what was declared", () => {
-    folder = instead('echo "$*" >>"${0%/*}/log"');
-    ns.tools = folder;
+    instead('echo "$*" >>"${0%/*}/log"');
     const last = apply(long);
     settled(last);
     expect(isTold()).toMatch(/^-j -f \/run\/hostnet\/list\./m);
@@ -256,18 +255,16 @@ describe("a long list of addresses", () => {
   });
 
   test("is read as nft's own language where nft was built without JSON", () => {
-    folder = instead(
+    instead(
       'echo "$*" >>"${0%/*}/log"; case $1 in -j) echo "Error: JSON support not compiled-in" >&2; exit 1 ;; esac',
     );
-    ns.tools = folder;
     settled(apply(long));
     expect(isTold()).toMatch(/^-j -f -\n-f -$/m);
     expect(Object.keys(look(long).state!.elements!).length).toBe(count);
   });
 
   test.each(["JSON", "nft's own language"])("adds nothing where it did not come whole, as %s", (language) => {
-    folder = instead(language === "JSON" ? "" : "[ $1 != -j ] || exit 1");
-    ns.tools = folder;
+    instead(language === "JSON" ? "" : "[ $1 != -j ] || exit 1");
     const [made, load] = nftSet.ensure(long, look(long));
     run([made!]);
     const lines = load!.stdin!.split("\n");
